@@ -1,0 +1,158 @@
+"""Every setting of Marquee, read once from the environment (or a git-ignored `.env`).
+
+In: environment variables. Out: one frozen `Settings`. No other module looks into the environment;
+the table in docs/settings.md is generated from this class by `marquee settings --markdown`.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Settings with defaults that work on a laptop; secrets are masked in their repr."""
+
+    model_config = SettingsConfigDict(
+        env_file=PROJECT_ROOT / ".env", extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True
+    )
+
+    var_dir: Path = Field(
+        PROJECT_ROOT / "var",
+        alias="MARQUEE_VAR_DIR",
+        description="Folder of everything that is written: embedded PostgreSQL, caches, models, reports, logs.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        alias="DATABASE_URL",
+        description="PostgreSQL of the warehouse and of Feast (`postgresql://user:password@host/db`). "
+        "Unset: an embedded server under the var folder.",
+    )
+    airflow_database_url: SecretStr | None = Field(
+        None,
+        alias="AIRFLOW_DATABASE_URL",
+        description="PostgreSQL of Airflow's metadata. Unset: the database `airflow` on the warehouse's server.",
+    )
+    postgres_shared_buffers: str = Field(
+        "512MB", alias="MARQUEE_POSTGRES_SHARED_BUFFERS", description="`shared_buffers` of the embedded server."
+    )
+    postgres_work_mem: str = Field(
+        "64MB", alias="MARQUEE_POSTGRES_WORK_MEM", description="`work_mem` of the embedded server."
+    )
+    bind_host: str = Field(
+        "127.0.0.1", alias="MARQUEE_BIND_HOST", description="Address on which the pages and APIs listen."
+    )
+    airflow_port: int = Field(8080, alias="MARQUEE_AIRFLOW_PORT", description="Port of the Airflow UI and API.")
+    serving_port: int = Field(
+        8000, alias="MARQUEE_SERVING_PORT", description="Port of the homepage, preference centre, reports and API."
+    )
+    email_port: int = Field(
+        8025, alias="MARQUEE_EMAIL_PORT", description="Port of the local SendGrid endpoint and its mailbox page."
+    )
+    public_url: str | None = Field(
+        None,
+        alias="MARQUEE_PUBLIC_URL",
+        description="Address under which subscribers reach the serving app; links in emails start with it. "
+        "Unset: `http://localhost:<serving port>`.",
+    )
+    link_secret: SecretStr | None = Field(
+        None,
+        alias="MARQUEE_LINK_SECRET",
+        description="Signs the links of the preference centre. Unset: a random one, kept in the var folder.",
+    )
+    sendgrid_api_key: SecretStr | None = Field(
+        None,
+        alias="SENDGRID_API_KEY",
+        description="Key of the SendGrid account. Unset: a local key that only the local endpoint accepts.",
+    )
+    sendgrid_host: str | None = Field(
+        None,
+        alias="SENDGRID_HOST",
+        description="Base address of the v3 Mail Send API. Unset: SendGrid itself when a key is set, else the local "
+        "endpoint.",
+    )
+    sendgrid_activity_lag_seconds: int = Field(
+        3600,
+        alias="SENDGRID_ACTIVITY_LAG_SECONDS",
+        description="How long after a crash SendGrid may still not list a message that it took; a send with an unknown "
+        "outcome is settled only after that. The local endpoint has no lag.",
+    )
+    email_from: str = Field(
+        "Marquee <hello@marquee.example>", alias="MARQUEE_EMAIL_FROM", description="Sender of campaigns."
+    )
+    webserver_timeout_seconds: int = Field(
+        120,
+        alias="MARQUEE_START_TIMEOUT_SECONDS",
+        description="How long `marquee up` waits for a service to be healthy.",
+    )
+    seed: int = Field(7, alias="MARQUEE_SEED", description="Seed of the simulated envelope and of training.")
+    torch_threads: int = Field(2, alias="MARQUEE_TORCH_THREADS", description="CPU threads of a training run.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", alias="MARQUEE_LOG_LEVEL", description="Level of the structured log."
+    )
+
+    @property
+    def postgres_dir(self) -> Path:
+        return self.var_dir / "postgres"
+
+    @property
+    def is_database_embedded(self) -> bool:
+        return self.database_url is None
+
+    @property
+    def models_dir(self) -> Path:
+        return self.var_dir / "models"
+
+    @property
+    def reports_dir(self) -> Path:
+        return self.var_dir / "reports"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.var_dir / "cache"
+
+    @property
+    def extracts_dir(self) -> Path:
+        """Raw extracts of the simulated source systems, one folder a system."""
+        return self.var_dir / "extracts"
+
+    @property
+    def truth_dir(self) -> Path:
+        """Who is who in the simulated envelope: read by evaluation and tests, never by the pipeline."""
+        return self.var_dir / "truth"
+
+    @property
+    def dbt_target_dir(self) -> Path:
+        return self.var_dir / "dbt" / "target"
+
+    @property
+    def is_email_local(self) -> bool:
+        """Whether messages go to the local endpoint rather than to people."""
+        return self.sendgrid_host is None and self.sendgrid_api_key is None
+
+    @property
+    def email_url(self) -> str:
+        """Base address that the SendGrid client speaks to."""
+        if self.sendgrid_host is not None:
+            return self.sendgrid_host.rstrip("/")
+        if self.sendgrid_api_key is not None:
+            return "https://api.sendgrid.com"
+        return f"http://127.0.0.1:{self.email_port}"
+
+    @property
+    def serving_url(self) -> str:
+        return (self.public_url or f"http://localhost:{self.serving_port}").rstrip("/")
+
+
+@cache
+def load_settings() -> Settings:
+    """Read the settings once for this process.
+
+    Raises:
+        pydantic.ValidationError: a variable has a value of the wrong type; the message names the variable.
+    """
+    return Settings()

@@ -1,0 +1,63 @@
+"""Fixtures that every room's tests share: one real PostgreSQL for the session, one fresh database for a test."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import Connection, sql
+from psycopg.rows import DictRow
+from pydantic import SecretStr
+
+from marquee import database, embedded_postgres
+from marquee.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of an embedded PostgreSQL of this test session, stopped at its end."""
+    server_settings = Settings(
+        var_dir=tmp_path_factory.mktemp("pg"), postgres_shared_buffers="128MB", database_url=None
+    )
+    yield embedded_postgres.start(server_settings)
+    embedded_postgres.stop(server_settings)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_server: str) -> str:
+    """A database with every declared table, from which a test's own is copied."""
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("create database template_marquee")
+    database.apply_schemas(database.with_database(postgres_server, "template_marquee"))
+    return "template_marquee"
+
+
+@pytest.fixture(scope="session")
+def make_database(postgres_server: str, template_database: str) -> Callable[[], str]:
+    """Makes a fresh database with every declared table and returns its URL (for fixtures of a wider scope)."""
+
+    def make() -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("create database {} template {}").format(
+                    sql.Identifier(name), sql.Identifier(template_database)
+                )
+            )
+        return database.with_database(postgres_server, name)
+
+    return make
+
+
+@pytest.fixture
+def settings(make_database: Callable[[], str], tmp_path: Path) -> Settings:
+    """Settings of a test: its own database, its own var folder."""
+    return Settings(var_dir=tmp_path / "var", database_url=SecretStr(make_database()))
+
+
+@pytest.fixture
+def warehouse(settings: Settings) -> Iterator[Connection[DictRow]]:
+    """A connection to the test's own database."""
+    with database.connect(settings) as connection:
+        yield connection

@@ -1,0 +1,63 @@
+"""The database room: addresses, locks, kept state, recovery of the embedded server."""
+
+import signal
+
+import psutil
+import psycopg
+import pytest
+from psycopg import Connection
+from psycopg.rows import DictRow
+from pydantic import SecretStr
+
+from marquee import database, embedded_postgres
+from marquee.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u:p%40ss@db:6543/marquee", ("db", 6543, "u", "p@ss", "marquee")),
+        ("postgresql://postgres@/marquee?host=/run/pg", ("/run/pg", 5432, "postgres", "", "marquee")),
+    ],
+)
+def test_takes_an_address_apart(url: str, expected: tuple[object, ...]) -> None:
+    parts = database.connection_parts(url)
+    assert (parts["host"], parts["port"], parts["user"], parts["password"], parts["dbname"]) == expected
+
+
+def test_another_database_of_a_socket_server_keeps_the_socket(postgres_server: str) -> None:
+    with psycopg.connect(database.with_database(postgres_server, "template1")) as connection:
+        assert connection.info.dbname == "template1"
+
+
+def test_the_first_kept_state_wins(warehouse: Connection[DictRow]) -> None:
+    assert database.keep_state(warehouse, "demo_anchor", "first") == "first"
+    assert database.keep_state(warehouse, "demo_anchor", "second") == "first"
+
+
+def test_declared_tables_can_be_applied_again(settings: Settings) -> None:
+    database.apply_schemas(database.warehouse_url(settings))
+
+
+def test_an_unreachable_warehouse_says_what_to_do() -> None:
+    nowhere = Settings(database_url=SecretStr("postgresql://u:hidden@127.0.0.1:1/x"))
+    with pytest.raises(database.DatabaseError, match="marquee up") as error:
+        database.connect(nowhere)
+    assert "hidden" not in str(error.value)
+
+
+def test_the_embedded_server_recovers_from_kill_9(tmp_path_factory: pytest.TempPathFactory) -> None:
+    own = Settings(var_dir=tmp_path_factory.mktemp("k"), postgres_shared_buffers="64MB", database_url=None)
+    database.prepare(own)
+    try:
+        with database.connect(own) as connection:
+            database.keep_state(connection, "kept", "yes")
+        postmaster = int((own.postgres_dir / "postmaster.pid").read_text().splitlines()[0])
+        children = psutil.Process(postmaster).children()
+        psutil.Process(postmaster).send_signal(signal.SIGKILL)
+        psutil.wait_procs(children, timeout=20)
+        database.prepare(own)
+        with database.connect(own) as connection:
+            assert database.read_state(connection, "kept") == "yes"
+    finally:
+        embedded_postgres.stop(own)
