@@ -76,7 +76,7 @@ def _start_and_wait(settings: Settings) -> PostgresServer:
     if address(settings) is None:
         # the wheel hands out a server that this process once started without looking whether it still runs
         PostgresServer._instances.pop(settings.postgres_dir.resolve(), None)
-    deadline = time.monotonic() + settings.webserver_timeout_seconds
+    deadline = time.monotonic() + settings.start_timeout_seconds
     while True:
         try:
             return _server(settings)

@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     email_from: str = Field(
         "Marquee <hello@marquee.example>", alias="MARQUEE_EMAIL_FROM", description="Sender of campaigns."
     )
-    webserver_timeout_seconds: int = Field(
+    start_timeout_seconds: int = Field(
         120,
         alias="MARQUEE_START_TIMEOUT_SECONDS",
         description="How long `marquee up` waits for a service to be healthy.",

@@ -1,7 +1,7 @@
 """The command line: one small function a command; the work lies in the rooms, imported when a command needs them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -19,14 +19,18 @@ app = typer.Typer(
 console = Console()
 
 
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """Print what a user can put right as one line, and exit with 1."""
+class WebApp(StrEnum):
+    HOMEPAGE = "homepage"
+    EMAIL = "email"
+
+
+def main() -> None:
+    """Run the command line; what a user can put right is one line, not a traceback."""
     try:
-        yield
+        app()
     except MarqueeError as error:
         console.print(f"[bold red]error:[/] {error}", highlight=False)
-        raise typer.Exit(1) from error
+        sys.exit(1)
 
 
 @app.callback()
@@ -35,8 +39,63 @@ def configure() -> None:
 
 
 @app.command()
+def run(once: Annotated[bool, typer.Option("--once", help="Print the summary and exit.")] = False) -> None:
+    """Start everything, run the whole pipeline through Airflow, and keep the pages up until Ctrl-C."""
+    from marquee.cli.run import run_pipeline
+
+    raise typer.Exit(run_pipeline(console, once=once))
+
+
+@app.command()
+def up() -> None:
+    """Start everything without running the pipeline, until Ctrl-C."""
+    from marquee.cli.run import stay_up
+
+    stay_up(console)
+
+
+@app.command()
+def down() -> None:
+    """End what runs here, from whichever terminal it was started."""
+    from marquee.services.supervisor import stop_all
+
+    console.print(f"ended {stop_all(load_settings())} processes")
+
+
+@app.command()
+def status() -> None:
+    """Show what runs here and what the last run did; exits with 1 when a service is down."""
+    from marquee.cli.run import show_status
+
+    raise typer.Exit(0 if show_status(load_settings(), console) else 1)
+
+
+@app.command()
+def serve(web_app: WebApp) -> None:
+    """Run one web app in the foreground: the homepage with its API, or the local email endpoint."""
+    from marquee.cli.run import serve_app
+
+    serve_app(web_app.value, load_settings())
+
+
+@app.command()
+def prepare() -> None:
+    """Make the databases and tables exist, and exit; for deployments that run their own processes."""
+    from marquee import database, dbt_runner
+
+    database.prepare(load_settings())
+    dbt_runner.parse(load_settings())
+
+
+@app.command()
 def settings(markdown: Annotated[bool, typer.Option(help="Print the table of docs/settings.md.")] = False) -> None:
     """Show every setting, its value here and what it does."""
     from marquee.cli import settings_table
 
-    console.print(settings_table.markdown() if markdown else settings_table.table(load_settings()))
+    if markdown:
+        print(settings_table.markdown())  # noqa: T201  rich would wrap the lines
+    else:
+        console.print(settings_table.table(load_settings()))
+
+
+# Each room's own commands register themselves below.

@@ -1,0 +1,61 @@
+"""### Build profiles
+
+Runs the dbt project: staging, identity resolution, sessions and consent, then marts and feature tables, each with its
+contract and tests. One dbt process builds everything; each model is a task here that follows its own result
+(astronomer-cosmos, watcher mode).
+
+* `as_of` is this run's own moment, so that clearing a run rebuilds the same day.
+* dbt docs are generated at the end and served by `make run`.
+"""
+
+from datetime import timedelta
+
+import pendulum
+from airflow.sdk import dag, task
+from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
+from cosmos.constants import ExecutionMode, LoadMode, TestBehavior
+from pipeline_assets import PROFILES, RAW_SOURCES, TASK_DEFAULTS
+
+from marquee import dbt_runner
+from marquee.settings import load_settings
+
+AS_OF = "{{ dag_run.run_after.isoformat() }}"
+
+
+@dag(
+    schedule=[RAW_SOURCES],
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    default_args={**TASK_DEFAULTS, "owner": "data-engineering"},
+    dagrun_timeout=timedelta(hours=1),
+    tags=["dbt", "profiles"],
+    doc_md=__doc__,
+)
+def build_profiles():
+    models = DbtTaskGroup(
+        group_id="dbt",
+        project_config=ProjectConfig(
+            dbt_project_path=dbt_runner.PROJECT_DIR,
+            manifest_path=dbt_runner.manifest_path(load_settings()),
+            install_dbt_deps=False,
+        ),
+        profile_config=ProfileConfig(
+            profile_name="marquee", target_name="warehouse", profiles_yml_filepath=dbt_runner.PROFILES_FILE
+        ),
+        execution_config=ExecutionConfig(execution_mode=ExecutionMode.WATCHER),
+        render_config=RenderConfig(
+            load_method=LoadMode.DBT_MANIFEST, test_behavior=TestBehavior.NONE, emit_datasets=False
+        ),
+        operator_args={"vars": {"as_of": AS_OF}, "emit_datasets": False},
+    )
+
+    @task(outlets=[PROFILES])
+    def generate_docs(dag_run=None):
+        """Write the dbt docs as one page and say that the profiles are up to date."""
+        dbt_runner.generate_docs(load_settings(), dag_run.run_after)
+
+    models >> generate_docs()
+
+
+build_profiles()

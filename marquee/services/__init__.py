@@ -1,0 +1,1 @@
+"""The processes of a laptop: which there are, how Airflow is set up, and who starts and stops them."""
