@@ -39,6 +39,8 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    # killed outright at the end: it holds nothing, and would take its time to say so
+    is_disposable: bool = False
 
 
 @contextmanager
@@ -64,7 +66,15 @@ def sole_supervisor(settings: Settings) -> Iterator[None]:
         yield
 
 
-def start(name: str, command: Sequence[str], environment: Mapping[str, str], settings: Settings, cwd: Path) -> Child:
+def start(
+    name: str,
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    settings: Settings,
+    cwd: Path,
+    *,
+    is_disposable: bool = False,
+) -> Child:
     """Start `command`, its output appended to var/logs/<name>.log."""
     log = settings.var_dir / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +90,7 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], set
             start_new_session=True,
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
-    return Child(name, process, log)
+    return Child(name, process, log, is_disposable)
 
 
 def check_alive(children: Sequence[Child]) -> None:
@@ -96,7 +106,11 @@ def check_alive(children: Sequence[Child]) -> None:
 
 def stop(children: Sequence[Child]) -> None:
     """End `children` and everything under them: a request first, after a grace period by force."""
-    _end([psutil.Process(child.process.pid) for child in children if child.process.poll() is None])
+    alive = [child for child in children if child.process.poll() is None]
+    for child in alive:
+        if child.is_disposable:
+            os.killpg(child.process.pid, signal.SIGKILL)
+    _end([psutil.Process(child.process.pid) for child in alive if not child.is_disposable])
     for child in children:
         child.process.wait()
 
@@ -104,7 +118,8 @@ def stop(children: Sequence[Child]) -> None:
 def end_process(pid: int) -> int:
     """End one process and everything under it; returns 0 when it was gone already."""
     try:
-        _end([psutil.Process(pid)])
+        # a supervisor ends its own children in order first
+        _end([psutil.Process(pid)], grace_seconds=4 * _GRACE_SECONDS)
     except psutil.NoSuchProcess:
         return 0
     return 1
@@ -125,7 +140,7 @@ def end_leftovers(settings: Settings) -> int:
     return len(leftovers)
 
 
-def _end(processes: Sequence[psutil.Process]) -> None:
+def _end(processes: Sequence[psutil.Process], grace_seconds: float | None = None) -> None:
     family = set(processes)
     for process in processes:
         try:
@@ -133,7 +148,7 @@ def _end(processes: Sequence[psutil.Process]) -> None:
             process.send_signal(signal.SIGTERM)
         except psutil.NoSuchProcess:
             continue
-    _, alive = psutil.wait_procs(list(family), timeout=_GRACE_SECONDS)
+    _, alive = psutil.wait_procs(list(family), timeout=grace_seconds or _GRACE_SECONDS)
     for process in alive:
         try:
             process.kill()

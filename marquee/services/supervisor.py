@@ -36,6 +36,7 @@ class Service:
     health_url: str | None = None
     port: int | None = None
     port_setting: str | None = None
+    is_disposable: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def services(settings: Settings) -> list[Service]:
         ),
         Service("airflow-dag-processor", (airflow, "dag-processor")),
         Service("airflow-scheduler", (airflow, "scheduler")),
-        Service("airflow-triggerer", (airflow, "triggerer", "--skip-serve-logs")),
+        Service("airflow-triggerer", (airflow, "triggerer", "--skip-serve-logs"), is_disposable=True),
         Service(
             "serving", (marquee, "serve", "homepage"), f"http://{host}:{settings.serving_port}/health",
             settings.serving_port, "MARQUEE_SERVING_PORT",
@@ -110,7 +111,7 @@ def running(settings: Settings, report: Report) -> Iterator[list[processes.Child
 
 
 def stop_all(settings: Settings) -> int:
-    """End a running supervisor of this var folder, its children, the embedded database; returns the count of processes."""
+    """End a running supervisor of this var folder, its children and its database; returns how many ended."""
     lock = settings.var_dir / "supervisor.lock"
     ended = 0
     try:
@@ -139,7 +140,16 @@ def _start_services(settings: Settings, report: Report) -> list[processes.Child]
     try:
         for service in wanted:
             report(f"starting {service.name}")
-            children.append(processes.start(service.name, service.command, environment, settings, PROJECT_ROOT))
+            children.append(
+                processes.start(
+                    service.name,
+                    service.command,
+                    environment,
+                    settings,
+                    PROJECT_ROOT,
+                    is_disposable=service.is_disposable,
+                )
+            )
         for service in wanted:
             if service.health_url:
                 report(f"waiting for {service.name}")
