@@ -88,6 +88,14 @@ def prepare() -> None:
 
 
 @app.command()
+def bench(benchmarks: Annotated[list[str] | None, typer.Argument(help="Names; all when left out.")] = None) -> None:
+    """Measure speed and quality beside their peers and limits; exits with 1 when a limit is passed."""
+    from marquee.cli.bench import run_benchmarks
+
+    raise typer.Exit(0 if run_benchmarks(benchmarks or [], console) else 1)
+
+
+@app.command()
 def settings(markdown: Annotated[bool, typer.Option(help="Print the table of docs/settings.md.")] = False) -> None:
     """Show every setting, its value here and what it does."""
     from marquee.cli import settings_table

@@ -1,0 +1,164 @@
+"""The whole pipeline as a newcomer meets it: run, killed half way, run again, stopped, run once more.
+
+One machine goes through these steps in order, because each costs minutes; the names say what each step proves.
+"""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
+import psycopg
+import pytest
+
+from marquee.errors import MarqueeError
+from marquee.services import supervisor
+from tests.end_to_end.machine import Command, Machine
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+
+_COUNTED = (
+    "raw.crm_contacts", "raw.billing_subscriptions", "raw.email_provider_events", "raw.cms_content", "raw.events",
+    "raw.survey_answers", "marts.dim_subscribers", "marts.dim_subscriber_identifiers", "marts.dim_content",
+    "marts.fct_interactions", "marts.fct_sessions", "marts.fct_email_events", "features.ftr_subscriber__sequence",
+    "features.ftr_subscriber__activity", "features.ftr_subscriber__profile", "activation.sends",
+    "activation.captured_messages", "ops.model_versions", "ops.quarantined_rows",
+)  # fmt: skip
+
+
+@dataclass
+class Story:
+    machine: Machine
+    running: Command | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    machine = Machine(tmp_path_factory.mktemp("e2e") / "var")
+    yield Story(machine)
+    machine.start("down").wait(120)
+
+
+def _sent_count(machine: Machine) -> int:
+    try:
+        with machine.connect() as connection:
+            row = connection.execute("select count(*) as n from activation.sends where status = 'sent'").fetchone()
+    except (MarqueeError, psycopg.Error):
+        return 0
+    return int(row["n"]) if row else 0
+
+
+def _counts(machine: Machine) -> dict[str, int]:
+    with machine.connect() as connection:
+        counts = {}
+        for relation in _COUNTED:
+            row = connection.execute(f"select count(*) as n from {relation}".encode()).fetchone()
+            assert row is not None
+            counts[relation] = int(row["n"])
+    return counts
+
+
+def _doubled_messages(machine: Machine) -> int:
+    with machine.connect() as connection:
+        row = connection.execute(
+            """
+            select count(*) as n from (
+                select custom_args ->> 'campaign_id', to_email, custom_args ->> 'occurrence_key'
+                from activation.captured_messages
+                group by 1, 2, 3
+                having count(*) > 1
+            ) as doubled
+            """
+        ).fetchone()
+    assert row is not None
+    return int(row["n"])
+
+
+def test_1_a_run_is_killed_while_it_sends_email(story: Story) -> None:
+    run = story.machine.start("run", "--once")
+    run.wait_for(lambda: _sent_count(story.machine) >= 5, 600)
+    run.kill_9()
+    assert _sent_count(story.machine) >= 5
+
+
+def test_2_the_next_run_completes_and_stays_up(story: Story) -> None:
+    story.running = story.machine.start("run")
+    story.running.wait_for(lambda: "Ctrl-C ends it." in story.running.text, 600)  # type: ignore[union-attr]
+    text = story.running.text
+    for figure in ("Ingested", "Unified", "Features materialized", "Recommendation quality", "Verdicts", "Emails"):
+        assert figure in text
+    assert "simulated" in text
+
+
+def test_3_no_email_went_out_twice_and_none_is_missing(story: Story) -> None:
+    assert _doubled_messages(story.machine) == 0
+    with story.machine.connect() as connection:
+        row = connection.execute(
+            """
+            select
+                (select count(*) from activation.sends where status = 'sent') as sent,
+                (select count(*) from activation.sends where status <> 'sent') as unsettled,
+                (select count(*) from activation.captured_messages) as captured
+            """
+        ).fetchone()
+    assert row is not None
+    assert row["sent"] == row["captured"] > 100
+    assert row["unsettled"] == 0
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["Airflow UI", "Homepage", "Preference centre", "Captured mailbox", "dbt docs", "Drift and fairness reports",
+     "API docs"],
+)  # fmt: skip
+def test_4_every_address_answers(story: Story, title: str) -> None:
+    pages = {page.title: page.url for page in supervisor.pages(story.machine.settings)}
+    answer = httpx.get(pages[title], follow_redirects=True, timeout=30)
+    assert answer.status_code == 200
+    assert "<html" in answer.text.lower()
+
+
+def test_5_the_homepage_serves_the_champion(story: Story) -> None:
+    serving = f"http://127.0.0.1:{story.machine.settings.serving_port}"
+    with story.machine.connect() as connection:
+        champion = connection.execute(
+            "select model_version from ops.model_promotions order by promotion_id desc limit 1"
+        ).fetchone()
+        subscriber = connection.execute(
+            "select subscriber_id from marts.dim_subscribers join features.ftr_subscriber__sequence "
+            "using (subscriber_id) where has_personalization_consent limit 1"
+        ).fetchone()
+    assert champion is not None
+    assert subscriber is not None
+    answer = httpx.get(
+        f"{serving}/v1/recommendations", params={"subscriber_id": subscriber["subscriber_id"], "count": 10}
+    ).json()
+    assert answer["is_fallback"] is False
+    assert answer["model_version"] == champion["model_version"]
+    assert len(answer["items"]) == 10
+
+
+def test_6_ctrl_c_leaves_nothing_running(story: Story) -> None:
+    assert story.running is not None
+    story.counts = _counts(story.machine)
+    story.running.interrupt()
+    assert story.running.wait(90) == 0
+    assert story.machine.leftovers() == []
+    for port in story.machine.ports.values():
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_7_another_run_changes_no_row_count_and_sends_nothing(story: Story) -> None:
+    again = story.machine.start("run", "--once")
+    code = again.wait(600)
+    assert code == 0, again.text[-4000:]
+    up = story.machine.start("up")
+    up.wait_for(lambda: "Ctrl-C ends it." in up.text, 120)
+    try:
+        assert _counts(story.machine) == story.counts
+        assert _doubled_messages(story.machine) == 0
+    finally:
+        up.interrupt()
+        assert up.wait(90) == 0
