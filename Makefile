@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench lock docker-run docker-test clean
+.PHONY: help setup run test lint bench lock docker-run docker-test docker-down clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,8 +45,15 @@ lock:  ## resolve pyproject.toml into requirements.lock
 	grep -vE '^(nvidia-|cuda-|triton)' .venv-lock/resolved > requirements.lock
 	rm -rf .venv-lock
 
-docker-run: setup  ## build and start the compose stack, and run the pipeline there
-	$(BIN)/marquee docker up
+docker-run:  ## build and start the compose stack, and run the pipeline there
+	docker/stack.sh up
+	docker/stack.sh trigger
+
+docker-test:  ## the same, and look at what it made
+	docker/stack.sh test
+
+docker-down:  ## stop the compose stack (ARGS=--volumes deletes its data)
+	docker/stack.sh down $(ARGS)
 
 clean:  ## stop the embedded services and delete var/
 	-$(BIN)/marquee down

@@ -44,7 +44,7 @@ def train_recommender():
         return pipeline.train_models(dag_run.run_id, dag_run.run_after, load_settings())
 
     @task
-    def evaluate_version(model_version: str, dag_run=None):
+    def evaluate_version(model_version: str):
         """Measure the version beside its baselines and register it."""
         from marquee.settings import load_settings
         from training import pipeline

@@ -47,6 +47,26 @@ class Settings(BaseSettings):
         "127.0.0.1", alias="MARQUEE_BIND_HOST", description="Address on which the pages and APIs listen."
     )
     airflow_port: int = Field(8080, alias="MARQUEE_AIRFLOW_PORT", description="Port of the Airflow UI and API.")
+    airflow_url: str | None = Field(
+        None,
+        alias="MARQUEE_AIRFLOW_URL",
+        description="Address under which workers and the command line reach Airflow's API. "
+        "Unset: `http://127.0.0.1:<Airflow port>`.",
+    )
+    airflow_password: SecretStr | None = Field(
+        None,
+        alias="MARQUEE_AIRFLOW_PASSWORD",
+        description="Password of the Airflow user `admin`. Unset: no login, on a loopback address only.",
+    )
+    airflow_executor: Literal["LocalExecutor", "CeleryExecutor"] = Field(
+        "LocalExecutor", alias="MARQUEE_AIRFLOW_EXECUTOR", description="Where Airflow runs tasks."
+    )
+    celery_broker_url: SecretStr | None = Field(
+        None, alias="CELERY_BROKER_URL", description="Redis of the Celery executor (`redis://host:6379/0`)."
+    )
+    task_slots: int = Field(
+        4, alias="MARQUEE_TASK_SLOTS", description="How many Airflow tasks run at once (on a worker, with Celery)."
+    )
     serving_port: int = Field(
         8000, alias="MARQUEE_SERVING_PORT", description="Port of the homepage, preference centre, reports and API."
     )
@@ -130,9 +150,17 @@ class Settings(BaseSettings):
         return self.var_dir / "dbt" / "target"
 
     @property
+    def airflow_api_url(self) -> str:
+        return (self.airflow_url or f"http://127.0.0.1:{self.airflow_port}").rstrip("/")
+
+    @property
     def is_email_local(self) -> bool:
         """Whether messages go to the local endpoint rather than to people."""
         return self.sendgrid_host is None and self.sendgrid_api_key is None
+
+    @property
+    def local_email_url(self) -> str:
+        return f"http://127.0.0.1:{self.email_port}"
 
     @property
     def email_url(self) -> str:
@@ -141,7 +169,7 @@ class Settings(BaseSettings):
             return self.sendgrid_host.rstrip("/")
         if self.sendgrid_api_key is not None:
             return "https://api.sendgrid.com"
-        return f"http://127.0.0.1:{self.email_port}"
+        return self.local_email_url
 
     @property
     def serving_url(self) -> str:

@@ -79,12 +79,31 @@ def serve(web_app: WebApp) -> None:
 
 
 @app.command()
+def trigger() -> None:
+    """Run the pipeline on an Airflow that is up already, such as the compose stack's."""
+    from marquee.cli.run import trigger_pipeline
+
+    raise typer.Exit(0 if trigger_pipeline(load_settings(), console) else 1)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def airflow(context: typer.Context) -> None:
+    """Run Airflow's own command line with Marquee's settings, e.g. `marquee airflow dags list`."""
+    import os
+
+    from marquee.services.airflow_environment import airflow_environment
+
+    os.execvpe("airflow", ["airflow", *context.args], airflow_environment(load_settings()))
+
+
+@app.command()
 def prepare() -> None:
     """Make the databases and tables exist, and exit; for deployments that run their own processes."""
     from marquee import database, dbt_runner
 
-    database.prepare(load_settings())
-    dbt_runner.parse(load_settings())
+    settings = load_settings()
+    database.prepare(settings)
+    dbt_runner.parse(settings)
 
 
 @app.command()
@@ -95,8 +114,8 @@ def bench(benchmarks: Annotated[list[str] | None, typer.Argument(help="Names; al
     raise typer.Exit(0 if run_benchmarks(benchmarks or [], console) else 1)
 
 
-@app.command()
-def settings(markdown: Annotated[bool, typer.Option(help="Print the table of docs/settings.md.")] = False) -> None:
+@app.command("settings")
+def show_settings(markdown: Annotated[bool, typer.Option(help="Print the table of docs/settings.md.")] = False) -> None:
     """Show every setting, its value here and what it does."""
     from marquee.cli import settings_table
 

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +23,7 @@ def run_pipeline(console: Console, *, once: bool) -> int:
     _end_on_sigterm()
     try:
         with supervisor.running(settings, _reporter(console)) as children:
-            has_succeeded = _run_once(settings, children, console)
+            has_succeeded = trigger_pipeline(settings, console, lambda: processes.check_alive(children))
             console.print(f"[dim]{time.monotonic() - started:.0f} s from start to summary[/]")
             if not once:
                 _stay_up(settings, children, console)
@@ -43,11 +44,14 @@ def stay_up(console: Console) -> None:
         console.print("stopped")
 
 
-def _run_once(settings: Settings, children: list[Child], console: Console) -> bool:
-    url = f"http://127.0.0.1:{settings.airflow_port}"
-    with AirflowClient(url) as client:
+def trigger_pipeline(settings: Settings, console: Console, check: Callable[[], None] = lambda: None) -> bool:
+    """Run the pipeline on an Airflow that is up, print what happened; True if every DAG run succeeded.
+
+    `check` is called at every round of waiting, and raises when going on makes no sense.
+    """
+    with AirflowClient(settings.airflow_api_url, settings.airflow_password) as client:
         client.wait_for_dags([step.dag_id for step in pipeline_run.PIPELINE], settings.start_timeout_seconds)
-        snapshots = pipeline_run.run_pipeline(client, clock.utc_now(), lambda: processes.check_alive(children))
+        snapshots = pipeline_run.run_pipeline(client, clock.utc_now(), check)
         last = follow(snapshots, console)
     has_succeeded = all(step.state == "success" for step in last)
     if has_succeeded:

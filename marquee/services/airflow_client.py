@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel, SecretStr, TypeAdapter
 
 from marquee.errors import MarqueeError
 
@@ -70,8 +70,7 @@ class AirflowClient:
     """A session with the API server at `url`; it signs in as the only user of a local server, or with a password."""
 
     url: str
-    username: str | None = None
-    password: str | None = None
+    password: SecretStr | None = None
 
     def __enter__(self) -> Self:
         self._http = httpx.Client(base_url=self.url, timeout=30)
@@ -136,10 +135,11 @@ class AirflowClient:
         self._request("PATCH", f"/api/v2/dags/{run.dag_id}/dagRuns/{run.dag_run_id}", {"state": "failed", "note": note})
 
     def _token(self) -> str:
-        if self.username is None:
+        if self.password is None:
             answer = self._http.get("/auth/token")
         else:
-            answer = self._http.post("/auth/token", json={"username": self.username, "password": self.password})
+            login = {"username": "admin", "password": self.password.get_secret_value()}
+            answer = self._http.post("/auth/token", json=login)
         if not answer.is_success:
             raise AirflowError(f"Airflow at {self.url} let nobody in ({answer.status_code})")
         return str(answer.json()["access_token"])

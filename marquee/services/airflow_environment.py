@@ -1,42 +1,59 @@
-"""How Airflow is configured on embedded defaults: environment variables made from the settings.
+"""How Airflow is configured: environment variables made from the settings, for a laptop and for the compose stack.
 
-In: settings. Out: the environment with which every Airflow process is started (by the supervisor, by tests).
-The compose stack does not come here: docker/compose.yml sets its own.
+In: settings. Out: the environment with which every Airflow process is started (`marquee airflow ...`).
 """
 
+import json
 import os
 import sys
 from pathlib import Path
 
 from marquee import database, dbt_runner
+from marquee.errors import MarqueeError
 from marquee.kept_secrets import kept_secret
 from marquee.settings import PROJECT_ROOT, Settings
 
 DAGS_DIR = PROJECT_ROOT / "dags"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class AirflowSettingsError(MarqueeError):
+    """The settings would leave Airflow open or unable to run a task."""
 
 
 def airflow_environment(settings: Settings) -> dict[str, str]:
-    """Environment variables of an Airflow process: the present ones but for another Airflow's, and ours."""
-    url = f"http://{settings.bind_host}:{settings.airflow_port}"
+    """Environment variables of an Airflow process: the present ones but for another Airflow's, and ours.
+
+    Raises:
+        AirflowSettingsError: Airflow would listen to a network without a password, or Celery has no broker.
+    """
     home = settings.var_dir.resolve() / "airflow"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
     return {
         **inherited,
         **dbt_runner.dbt_environment(settings),
+        **_core(settings, home),
+        **_executor(settings),
+        **_login(settings, home),
+        "MARQUEE_VAR_DIR": str(settings.var_dir.resolve()),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONUNBUFFERED": "1",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def _core(settings: Settings, home: Path) -> dict[str, str]:
+    return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS_DIR),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "4",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{settings.airflow_api_url}/execution/",
         "AIRFLOW__CORE__FERNET_KEY": _fernet_key(home / "fernet_key"),
-        # The UI listens on this machine only, and whoever reaches it owns the var folder: no second login.
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": str(settings.bind_host in ("127.0.0.1", "localhost")),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database.sqlalchemy_url(database.airflow_url(settings)),
         "AIRFLOW__API__HOST": settings.bind_host,
         "AIRFLOW__API__PORT": str(settings.airflow_port),
-        "AIRFLOW__API__BASE_URL": url,
+        "AIRFLOW__API__BASE_URL": f"http://localhost:{settings.airflow_port}",
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API__SECRET_KEY": kept_secret(home / "api_secret_key"),
         "AIRFLOW__API_AUTH__JWT_SECRET": kept_secret(home / "jwt_secret"),
@@ -50,10 +67,41 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",
-        "MARQUEE_VAR_DIR": str(settings.var_dir.resolve()),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONUNBUFFERED": "1",
-        "DO_NOT_TRACK": "1",
+    }
+
+
+def _executor(settings: Settings) -> dict[str, str]:
+    chosen = {
+        "AIRFLOW__CORE__EXECUTOR": settings.airflow_executor,
+        "AIRFLOW__CORE__PARALLELISM": str(settings.task_slots),
+    }
+    if settings.airflow_executor == "LocalExecutor":
+        return chosen
+    if settings.celery_broker_url is None:
+        raise AirflowSettingsError("MARQUEE_AIRFLOW_EXECUTOR is CeleryExecutor; set CELERY_BROKER_URL to a Redis")
+    results = database.airflow_url(settings).partition("://")[2]
+    return {
+        **chosen,
+        "AIRFLOW__CELERY__BROKER_URL": settings.celery_broker_url.get_secret_value(),
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql+psycopg2://{results}",
+        "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(settings.task_slots),
+    }
+
+
+def _login(settings: Settings, home: Path) -> dict[str, str]:
+    if settings.airflow_password is None:
+        if settings.bind_host not in _LOOPBACK:
+            raise AirflowSettingsError(
+                f"MARQUEE_BIND_HOST is {settings.bind_host}, where others can reach it; set MARQUEE_AIRFLOW_PASSWORD"
+            )
+        # Only this machine reaches the UI, and whoever uses it owns the var folder: no second login.
+        return {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
+    passwords = home / "passwords.json"
+    passwords.touch(mode=0o600)
+    passwords.write_text(json.dumps({"admin": settings.airflow_password.get_secret_value()}))
+    return {
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
     }
 
 

@@ -59,7 +59,7 @@ def services(settings: Settings) -> list[Service]:
     return [
         Service(
             "airflow-api-server", (airflow, "api-server"),
-            f"http://{host}:{settings.airflow_port}/api/v2/monitor/health", settings.airflow_port,
+            f"{settings.airflow_api_url}/api/v2/monitor/health", settings.airflow_port,
             "MARQUEE_AIRFLOW_PORT",
         ),
         Service("airflow-dag-processor", (airflow, "dag-processor")),
