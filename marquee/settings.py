@@ -73,6 +73,12 @@ class Settings(BaseSettings):
     email_port: int = Field(
         8025, alias="MARQUEE_EMAIL_PORT", description="Port of the local SendGrid endpoint and its mailbox page."
     )
+    email_endpoint_url: str | None = Field(
+        None,
+        alias="MARQUEE_EMAIL_URL",
+        description="Address under which senders reach the local SendGrid endpoint. "
+        "Unset: `http://127.0.0.1:<email port>`.",
+    )
     public_url: str | None = Field(
         None,
         alias="MARQUEE_PUBLIC_URL",
@@ -160,7 +166,7 @@ class Settings(BaseSettings):
 
     @property
     def local_email_url(self) -> str:
-        return f"http://127.0.0.1:{self.email_port}"
+        return (self.email_endpoint_url or f"http://127.0.0.1:{self.email_port}").rstrip("/")
 
     @property
     def email_url(self) -> str:
