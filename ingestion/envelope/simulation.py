@@ -1,0 +1,136 @@
+"""One run of the demo envelope: shift the dates, simulate the systems, write their extracts and, apart, the truth.
+
+In: real interactions, the anchor (the moment that the newest one is shifted to), a seed. Out: files under the extracts
+folder, a folder a system, and `identities.parquet` in the truth folder. The same input gives the same bytes.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from ingestion.envelope.behaviour import Behaviour, simulate_behaviour
+from ingestion.envelope.catalogue import cms_lines, make_catalogue
+from ingestion.envelope.email_history import email_lines
+from ingestion.envelope.events import event_files
+from ingestion.envelope.people import People, make_people
+from ingestion.envelope.records import CrmExtract, billing_lines, consent_rows, crm_extract, survey_rows
+from ingestion.envelope.sessions import Sessions, make_sessions
+from marquee.settings import Settings
+
+# raise it when the extracts change: what an older version wrote is then made anew
+ENVELOPE_VERSION = 1
+
+
+def generate(
+    interactions: pd.DataFrame,
+    items: pd.DataFrame,
+    users: pd.DataFrame,
+    anchor: datetime,
+    seed: int,
+    settings: Settings,
+) -> None:
+    """Write all extracts and the truth, unless those of this anchor, seed and data are there already.
+
+    Args:
+        interactions: user_id, item_id, rating, timestamp (see `MovieLens`).
+        items: item_id, title, release_year, genres.
+        users: user_id, age, gender, occupation, zip_code.
+        anchor: time-zone aware; whole seconds count.
+    """
+    anchor_second = int(anchor.timestamp())
+    manifest = {
+        "version": ENVELOPE_VERSION,
+        "anchor": anchor_second,
+        "seed": seed,
+        "data": hashlib.sha256(pd.util.hash_pandas_object(interactions).to_numpy().tobytes()).hexdigest(),
+        "is_simulated": "Everything here but the fact, film, rating and moment of each rating is simulated.",
+    }
+    if _read_manifest(settings.extracts_dir) == manifest:
+        return
+    shifted = interactions.assign(timestamp=interactions["timestamp"] + anchor_second - interactions["timestamp"].max())
+    people = make_people(users, shifted, anchor_second, seed)
+    catalogue = make_catalogue(items, shifted, anchor_second, seed)
+    sessions = make_sessions(people, shifted, seed)
+    behaviour = simulate_behaviour(people, catalogue, sessions, shifted, anchor_second, seed)
+    crm = crm_extract(people, anchor_second, seed)
+    files = {
+        "crm/contacts.csv": crm.text,
+        "billing/subscriptions.jsonl": _joined(billing_lines(people, anchor_second, seed)),
+        "email_provider/events.jsonl": _joined(email_lines(people, anchor_second, seed)),
+        "cms/content.json": '{"items": [\n' + ",\n".join(cms_lines(catalogue, seed)) + "\n]}\n",
+        "consents/consents.csv": consent_rows(people, seed),
+        "surveys/answers.csv": survey_rows(people, anchor_second, seed),
+    }
+    for name, lines in event_files(people, shifted, sessions, behaviour, anchor_second, seed).items():
+        files[f"events/{name}.gz"] = _joined(lines)
+    files["manifest.json"] = json.dumps(manifest, indent=1)
+    _write_truth(_identities(people, crm, sessions, behaviour), settings.truth_dir)
+    _write_extracts(files, settings.extracts_dir)
+
+
+def _read_manifest(folder: Path) -> object:
+    path = folder / "manifest.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def _write_extracts(files: dict[str, str], folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}-"))
+    try:
+        for name, text in files.items():
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # mtime 0: the same lines give the same bytes on any day
+            data = gzip.compress(text.encode(), compresslevel=3, mtime=0) if name.endswith(".gz") else text.encode()
+            path.write_bytes(data)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_truth(identities: pd.DataFrame, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".identities-{os.getpid()}.parquet"
+    identities.to_parquet(temporary, index=False)
+    temporary.rename(folder / "identities.parquet")
+
+
+def _identities(people: People, crm: CrmExtract, sessions: Sessions, behaviour: Behaviour) -> pd.DataFrame:
+    """Which identifier is whose: kind, value, person_id. A shared device has a row for each of its people."""
+    known = people.known
+    rows: set[tuple[str, str, str]] = set()
+    for person in known.itertuples(index=False):
+        rows.add(("user_id", person.user_id, person.user_id))
+        rows.add(("billing_id", person.billing_id, person.user_id))
+        if person.email:
+            rows |= {("email", person.email, person.user_id), ("email_hash", _sha256(person.email), person.user_id)}
+        if person.phone:
+            rows.add(("phone_hash", _sha256(person.phone), person.user_id))
+    for lead in people.leads.itertuples(index=False):
+        rows |= {("email", lead.email, lead.person_id), ("email_hash", _sha256(lead.email), lead.person_id)}
+    rows |= {("crm_id", crm_id, owner) for crm_id, owner in crm.owners.items()}
+    users = known["user_id"].to_numpy()
+    for device in sessions.devices.itertuples(index=False):
+        owner = users[device.person]
+        rows |= {("device_id", device.device_id, owner), ("anonymous_id", device.anonymous_id, owner)}
+    for anonymous_id, device_id, owner in behaviour.extra_identifiers:
+        rows |= {("device_id", device_id, owner), ("anonymous_id", anonymous_id, owner)}
+    return pd.DataFrame(sorted(rows), columns=["kind", "value", "person_id"])
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _joined(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
