@@ -1,0 +1,26 @@
+-- One row a subscriber and moment: the window of an interaction takes in those of the same second that came before it,
+-- and the last of a second stands for the second.
+with windows as (
+
+    select
+        subscriber_id,
+        occurred_at,
+        array_agg(content_id) over last_fifty as recent_content_ids,
+        array_agg(coalesce(watched_fraction, 0.5)) over last_fifty as recent_watched_fractions,
+        row_number() over (partition by subscriber_id, occurred_at order by interaction_id desc) as from_end
+    from {{ ref('fct_interactions') }}
+    window last_fifty as (
+        partition by subscriber_id order by occurred_at, interaction_id
+        rows between 49 preceding and current row
+    )
+
+)
+
+select
+    subscriber_id,
+    occurred_at as event_timestamp,
+    {{ as_of() }} as created_at,
+    recent_content_ids,
+    recent_watched_fractions
+from windows
+where from_end = 1

@@ -1,0 +1,7 @@
+select
+    identifier_kind,
+    identifier_value,
+    subscriber_id,
+    first_seen_at,
+    last_seen_at
+from {{ ref('int_identifiers_resolved') }}

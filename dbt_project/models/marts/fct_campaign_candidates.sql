@@ -1,0 +1,51 @@
+-- Whom a campaign could concern by behaviour alone. Consent, suppression and caps are activation's to check, at the
+-- moment of sending. The occurrence key makes one silence, or one onboarding step, one message.
+with deliveries as (
+
+    select
+        subscriber_id,
+        max(occurred_at) filter (where event_type = 'open') as last_opened_at
+    from {{ ref('fct_email_events') }}
+    group by subscriber_id
+    having bool_or(event_type = 'delivered')
+
+),
+
+silent as (
+
+    select
+        're_engagement' as campaign_id,
+        subscribers.subscriber_id,
+        'since:' || coalesce(deliveries.last_opened_at::date::text, 'never') as occurrence_key,
+        coalesce(deliveries.last_opened_at, subscribers.acquired_at) + interval '14 days' as eligible_since,
+        'no email opened for 14 days' as reason
+    from {{ ref('dim_subscribers') }} as subscribers
+    inner join deliveries on subscribers.subscriber_id = deliveries.subscriber_id
+    where
+        subscribers.email is not null
+        and subscribers.acquired_at <= {{ as_of() }} - interval '14 days'
+        and coalesce(deliveries.last_opened_at, '-infinity') <= {{ as_of() }} - interval '14 days'
+
+),
+
+steps as (
+
+    select
+        'onboarding' as campaign_id,
+        subscribers.subscriber_id,
+        'day_' || max(days.day) as occurrence_key,
+        subscribers.acquired_at + max(days.day) * interval '1 day' as eligible_since,
+        'in the first 30 days' as reason
+    from {{ ref('dim_subscribers') }} as subscribers
+    inner join (values (1), (3), (7), (14), (30)) as days (day)
+        on subscribers.acquired_at + days.day * interval '1 day' <= {{ as_of() }}
+    where
+        subscribers.email is not null
+        and subscribers.acquired_at > {{ as_of() }} - interval '31 days'
+    group by subscribers.subscriber_id, subscribers.acquired_at
+
+)
+
+select campaign_id, subscriber_id, occurrence_key, eligible_since, reason from silent
+union all
+select campaign_id, subscriber_id, occurrence_key, eligible_since, reason from steps
