@@ -27,6 +27,8 @@ from marquee.settings import Settings
 # raise it when the extracts change: what an older version wrote is then made anew
 ENVELOPE_VERSION = 1
 
+_MANIFEST = "manifest.json"
+
 
 def generate(
     interactions: pd.DataFrame,
@@ -36,7 +38,7 @@ def generate(
     seed: int,
     settings: Settings,
 ) -> None:
-    """Write all extracts and the truth, unless those of this anchor, seed and data are there already.
+    """Write all extracts and the truth, in place of those that are there.
 
     Args:
         interactions: user_id, item_id, rating, timestamp (see `MovieLens`).
@@ -45,15 +47,6 @@ def generate(
         anchor: time-zone aware; whole seconds count.
     """
     anchor_second = int(anchor.timestamp())
-    manifest = {
-        "version": ENVELOPE_VERSION,
-        "anchor": anchor_second,
-        "seed": seed,
-        "data": hashlib.sha256(pd.util.hash_pandas_object(interactions).to_numpy().tobytes()).hexdigest(),
-        "is_simulated": "Everything here but the fact, film, rating and moment of each rating is simulated.",
-    }
-    if _read_manifest(settings.extracts_dir) == manifest:
-        return
     shifted = interactions.assign(timestamp=interactions["timestamp"] + anchor_second - interactions["timestamp"].max())
     people = make_people(users, shifted, anchor_second, seed)
     catalogue = make_catalogue(items, shifted, anchor_second, seed)
@@ -70,14 +63,25 @@ def generate(
     }
     for name, lines in event_files(people, shifted, sessions, behaviour, anchor_second, seed).items():
         files[f"events/{name}.gz"] = _joined(lines)
-    files["manifest.json"] = json.dumps(manifest, indent=1)
+    files[_MANIFEST] = json.dumps(
+        {
+            "identity": _identity(anchor, seed),
+            "is_simulated": "All but the film, rating and moment of a rating, film titles and demographics is simulated.",
+        },
+        indent=1,
+    )
     _write_truth(_identities(people, crm, sessions, behaviour), settings.truth_dir)
     _write_extracts(files, settings.extracts_dir)
 
 
-def _read_manifest(folder: Path) -> object:
-    path = folder / "manifest.json"
-    return json.loads(path.read_text()) if path.exists() else None
+def is_current(anchor: datetime, seed: int, settings: Settings) -> bool:
+    """Whether the extracts of this anchor and seed are there already."""
+    path = settings.extracts_dir / _MANIFEST
+    return path.exists() and json.loads(path.read_text()).get("identity") == _identity(anchor, seed)
+
+
+def _identity(anchor: datetime, seed: int) -> dict[str, int]:
+    return {"version": ENVELOPE_VERSION, "anchor": int(anchor.timestamp()), "seed": seed}
 
 
 def _write_extracts(files: dict[str, str], folder: Path) -> None:

@@ -1,0 +1,102 @@
+"""Readers of extract files: CSV, JSON lines (gzipped or not) and a JSON document, each row to a record or a rejection.
+
+In: a folder of a source and its pydantic model. Out: an iterator; a row that cannot be read never stops the others.
+"""
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, TextIO, cast
+
+from ingestion.records import Record, Rejection, SourceModel, attempt, payload_of, printable
+
+csv.field_size_limit(1_000_000)
+
+
+def read_csv(folder: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+    """Rows of every `*.csv` under `folder`."""
+    for path in sorted(folder.glob("*.csv")):
+        yield from read_csv_file(path, model)
+
+
+def read_csv_file(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+    """Rows of one CSV file; the line is the one on which the row ends."""
+    # surrogateescape keeps a wrong byte visible to the model, which then refuses the row
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        yield from _csv_rows(file, path.name, model)
+
+
+def read_json_lines(folder: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+    """Rows of every `*.jsonl` and `*.jsonl.gz` under `folder`, in the order of the file names."""
+    for path in sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")]):
+        number = 0
+        try:
+            with _open_binary(path) as file:
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        yield _json_row(line, path.name, number, model)
+        except (OSError, EOFError) as error:
+            # a truncated or damaged archive: what came before the damage is loaded
+            yield Rejection(path.name, number + 1, "file", None, f"cannot be read on ({error})", "{}")
+
+
+def read_json_items(folder: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+    """Items of every `*.json` document (`{"items": [...]}`) under `folder`; the line is the item's number."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            document = json.loads(path.read_bytes())
+            items = document["items"] if isinstance(document, dict) else document
+            if not isinstance(items, list):
+                raise TypeError("items is no list")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            yield Rejection(path.name, 1, "file", None, f'is no JSON document with a list "items" ({error})', "{}")
+            continue
+        for number, item in enumerate(items, 1):
+            yield validated(item, path.name, number, model)
+
+
+def validated(row: object, file: str, line: int, model: type[SourceModel]) -> Record | Rejection:
+    """A row that is already parsed, checked by its model."""
+    return attempt(lambda: model.model_validate(row).to_record(), file, line, lambda: payload_of(row))
+
+
+def _open_binary(path: Path) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+
+
+def _json_row(line: bytes, file: str, number: int, model: type[SourceModel]) -> Record | Rejection:
+    return attempt(lambda: model.model_validate_json(line).to_record(), file, number, lambda: _json_payload(line))
+
+
+def _json_payload(line: bytes) -> str:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        row = None
+    return payload_of(row if isinstance(row, dict) else {"line": printable(line.decode("utf-8", "backslashreplace"))})
+
+
+def _csv_rows(file: TextIO, name: str, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+    reader = csv.reader(file)
+    names: list[str] = []
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Rejection(name, reader.line_num, "row", None, f"is no CSV ({error})", "{}")
+            continue
+        if not names:
+            names = [cell.strip() for cell in cells]
+        elif cells:
+            yield _csv_row(cells, names, name, reader.line_num, model)
+
+
+def _csv_row(cells: list[str], names: list[str], file: str, line: int, model: type[SourceModel]) -> Record | Rejection:
+    if len(cells) != len(names):
+        reason = f"has {len(cells)} cells where the header has {len(names)}"
+        return Rejection(file, line, "row", None, reason, payload_of({"cells": cells}))
+    return validated(dict(zip(names, cells, strict=True)), file, line, model)
