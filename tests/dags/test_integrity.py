@@ -25,7 +25,7 @@ from airflow.sdk import DAG
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 dags = [value for value in vars(module).values() if isinstance(value, DAG)]
 from airflow.dag_processing.dagbag import DagBag
-bag = DagBag(pathlib.Path(sys.argv[1]) / f"{sys.argv[2]}.py", include_examples=False)
+bag = DagBag(pathlib.Path(sys.argv[1]) / f"{sys.argv[2]}.py")
 found = []
 for dag in bag.dags.values():
     tasks = [

@@ -8,7 +8,7 @@ select
         {% for genre in var('genres') %}
             ('{{ genre }}' = any(genres))::integer{{ ',' if not loop.last }}
         {% endfor %}
-    ]::double precision [] as genre_vector,
+    ]::double precision[] as genre_vector,
     release_year,
     duration_minutes,
     is_simulated

@@ -45,7 +45,11 @@ moments as (
 
     select
         *,
-        array[{% for genre in var('genres') %}{{ genre }}_ever{{ ', ' if not loop.last }}{% endfor %}] as genre_counts
+        array[
+            {% for genre in var('genres') %}
+                {{ genre }}_ever{{ ',' if not loop.last }}
+            {% endfor %}
+        ] as genre_counts
     from counted
     where from_end = 1
 
@@ -60,20 +64,23 @@ select
     interaction_count,
     mean_watched_fraction_28d,
     (
-        {% for genre in var('genres') %}({{ genre }}_28d > 0)::integer{{ ' + ' if not loop.last }}{% endfor %}
+        {% for genre in var('genres') %}
+            {{ '+' if not loop.first }} ({{ genre }}_28d > 0)::integer
+        {% endfor %}
     )::bigint as distinct_genre_count_28d,
     (
-        select (array['{{ var("genres") | join("', '") }}'])[counts.place]
+        select (string_to_array('{{ var("genres") | join(" ") }}', ' '))[counts.place]
         from unnest(genre_counts) with ordinality as counts (genre_count, place)
         where counts.genre_count > 0
         order by counts.genre_count desc, counts.place asc
         limit 1
     ) as top_genre,
     (
-        select array_agg(
-            (counts.genre_count / greatest(1, moments.interaction_count))::double precision order by counts.place
-        )
-        from unnest(genre_counts::double precision []) with ordinality as counts (genre_count, place)
+        select
+            array_agg(
+                (counts.genre_count / greatest(1, moments.interaction_count))::double precision order by counts.place
+            )
+        from unnest(genre_counts::double precision[]) with ordinality as counts (genre_count, place)
     ) as genre_affinity,
     device_type as last_device_type
 from moments

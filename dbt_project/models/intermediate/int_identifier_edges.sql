@@ -52,16 +52,17 @@ named as (
         combinations.first_seen_at,
         combinations.last_seen_at
     from combinations
-    cross join lateral (
-        values
-        ('user_id', combinations.user_id),
-        ('anonymous_id', combinations.anonymous_id),
-        ('device_id', combinations.device_id),
-        ('email_hash', combinations.email_hash),
-        ('phone_hash', combinations.phone_hash),
-        ('crm_id', combinations.crm_id),
-        ('billing_id', combinations.billing_id)
-    ) as kinds (kind, value)
+    cross join
+        lateral (
+            values
+            ('user_id', combinations.user_id),
+            ('anonymous_id', combinations.anonymous_id),
+            ('device_id', combinations.device_id),
+            ('email_hash', combinations.email_hash),
+            ('phone_hash', combinations.phone_hash),
+            ('crm_id', combinations.crm_id),
+            ('billing_id', combinations.billing_id)
+        ) as kinds (kind, value)
     where kinds.value is not null
 
 ),
@@ -128,4 +129,8 @@ select
     max(members.last_seen_at) as last_seen_at
 from members
 left join hubs on members.combination_id = hubs.combination_id
-group by 1, 2, 3, 4
+group by
+    members.identifier,
+    members.kind,
+    members.value,
+    case when members.is_blocked then members.identifier else hubs.hub end
