@@ -1,0 +1,1 @@
+"""Feast: the same features offline, for training, and online, for requests."""
