@@ -70,6 +70,12 @@ class Settings(BaseSettings):
     serving_port: int = Field(
         8000, alias="MARQUEE_SERVING_PORT", description="Port of the homepage, preference centre, reports and API."
     )
+    serving_deadline_seconds: float = Field(
+        0.25,
+        alias="MARQUEE_SERVING_DEADLINE_SECONDS",
+        gt=0,
+        description="How long the homepage and API wait for a personal list before they give the popular one.",
+    )
     email_port: int = Field(
         8025, alias="MARQUEE_EMAIL_PORT", description="Port of the local SendGrid endpoint and its mailbox page."
     )

@@ -1,0 +1,1 @@
+"""What people see: templates, one design system, generated artwork. Nothing here decides anything."""

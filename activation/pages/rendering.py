@@ -1,0 +1,77 @@
+"""Templates to HTML: one jinja environment, autoescaped, with the addresses that every page's header links to.
+
+In: a template name and values. Out: an HTMLResponse with headers that keep a page to itself.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from marquee.settings import Settings
+
+PAGES_DIR = Path(__file__).resolve().parent
+STATIC_DIR = PAGES_DIR / "static"
+
+# Only what this server hands out runs or shows; preference tokens never leave in a referrer.
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'self'",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    name: str
+    url: str
+    about: str
+
+
+def genre_name(genre: str) -> str:
+    """A genre as people read it."""
+    return {"sci_fi": "Sci-Fi", "film_noir": "Film noir", "childrens": "Children's"}.get(
+        genre, genre.replace("_", " ").capitalize()
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(PAGES_DIR / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["genre"] = genre_name
+    return environment
+
+
+class Pages:
+    """Renders the templates for one installation."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = _environment()
+        self._environment.globals["links"] = navigation(settings)
+
+    def render(self, template: str, *, status_code: int = 200, **values: object) -> HTMLResponse:
+        html = self._environment.get_template(template).render(**values)
+        return HTMLResponse(html, status_code=status_code, headers=SECURITY_HEADERS)
+
+
+def navigation(settings: Settings) -> Sequence[Link]:
+    """Every page of the installation, for the header and /start."""
+    mailbox = [Link("Mailbox", f"http://localhost:{settings.email_port}/", "Every email that went out, as it looks.")]
+    return [
+        Link("Homepage", "/", "What a subscriber sees, and why."),
+        Link("Preferences", "/preferences", "What a subscriber knows about us knowing them, and decides."),
+        *(mailbox if settings.is_email_local else []),
+        Link("Pipeline", f"http://localhost:{settings.airflow_port}/", "Airflow: every DAG, task and log."),
+        Link("Data docs", "/dbt-docs", "dbt: every model, column, test and where it comes from."),
+        Link("Reports", "/reports", "Drift, quality, fairness and freshness, with their verdicts."),
+        Link("API", "/docs", "The endpoints, with examples to try."),
+    ]

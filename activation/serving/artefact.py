@@ -1,0 +1,181 @@
+"""A trained model as serving sees it: a directory of files whose format docs/ARCHITECTURE.md fixes.
+
+In: the directory that training wrote. Out: a verified, warmed-up `Artefact` that answers in numpy arrays.
+
+Dimensions: B requests, L sequence length, D embedding size, K candidates, F ranker features, N contents.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy import sparse
+
+from marquee.errors import MarqueeError
+
+Floats = NDArray[np.float32]
+Indices = NDArray[np.int64]
+
+# read at training and evaluation time only; a request never opens them, so a start does not wait for their checksums
+_NOT_SERVED = ("evaluation/", "reference_features")
+
+
+class ArtefactError(MarqueeError):
+    """A model directory is missing, incomplete or not what its manifest says."""
+
+
+class Manifest(BaseModel):
+    """The part of `manifest.json` that serving depends on."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    model_version: str
+    sequence_length: int
+    embedding_size: int
+    ranker_features: tuple[str, ...]
+    files: dict[str, str]
+
+
+class _Fallback(BaseModel):
+    popular: tuple[str, ...]
+    popular_7d: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Item-to-item similarity as a sparse (N + 1, N + 1) matrix, row by row."""
+
+    matrix: sparse.csr_matrix = field(repr=False)
+
+    def row(self, item: int) -> tuple[Indices, Floats]:
+        """The items similar to `item`, and how similar each is."""
+        start, end = self.matrix.indptr[item], self.matrix.indptr[item + 1]
+        return self.matrix.indices[start:end].astype(np.int64), self.matrix.data[start:end].astype(np.float32)
+
+    def similarity(self, item: int, others: Indices) -> Floats:  # others: (K,) -> (K,)
+        """How similar `item` is to each of `others`; 0 where the matrix says nothing."""
+        dense = np.zeros(self.matrix.shape[1], dtype=np.float32)
+        columns, values = self.row(item)
+        dense[columns] = values
+        return dense[others]
+
+    def total_similarity(self, items: Sequence[int], others: Indices) -> Floats:  # others: (K,) -> (K,)
+        """The similarities of `items` to each of `others`, summed: item-kNN's score."""
+        total = np.asarray(self.matrix[list(items)].sum(axis=0), dtype=np.float32).ravel()
+        return total[others]
+
+
+@dataclass(frozen=True, eq=False)
+class Artefact:
+    """One model version, ready to answer. Item 0 is padding; item i + 1 is `content_ids[i]`."""
+
+    manifest: Manifest
+    content_ids: tuple[str, ...] = field(repr=False)
+    embeddings: Floats = field(repr=False)  # (N + 1, D)
+    neighbours: Neighbours = field(repr=False)
+    popular: tuple[str, ...] = field(repr=False)
+    popular_7d: tuple[str, ...] = field(repr=False)
+    item_of: dict[str, int] = field(repr=False)
+    _tower: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
+    _ranker: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
+
+    @property
+    def model_version(self) -> str:
+        return self.manifest.model_version
+
+    def subscriber_embedding(self, recent_content_ids: Sequence[str]) -> Floats:  # -> (D,)
+        """Where a subscriber with this history (oldest first) stands among the contents."""
+        length = self.manifest.sequence_length
+        known = [self.item_of[content_id] for content_id in recent_content_ids if content_id in self.item_of][-length:]
+        items = np.zeros((1, length), dtype=np.int64)  # (1, L), padded on the left
+        if known:
+            items[0, -len(known) :] = known
+        with torch.inference_mode():
+            embedding: Floats = self._tower(torch.from_numpy(items)).numpy()[0]
+        return embedding
+
+    def rank(self, matrix: Floats) -> Floats:  # (K, F) -> (K,)
+        """One score a candidate, higher is better."""
+        with torch.inference_mode():
+            scores: Floats = self._ranker(torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32))).numpy()
+        return scores
+
+
+def load_artefact(directory: Path) -> Artefact:
+    """Read, verify and warm up the model in `directory`.
+
+    Raises:
+        ArtefactError: a file is missing, differs from its checksum, or has another shape than the manifest says.
+    """
+    # answers stay quick beside other work on few cores: one thread has no partner to wait for
+    torch.set_num_threads(1)
+    manifest = _read_manifest(directory)
+    _verify(directory, manifest)
+    content_ids = tuple(json.loads((directory / "content_ids.json").read_text()))
+    fallback = _Fallback.model_validate_json((directory / "fallback.json").read_text())
+    artefact = Artefact(
+        manifest=manifest,
+        content_ids=content_ids,
+        embeddings=np.load(directory / "content_embeddings.npy", allow_pickle=False),
+        neighbours=Neighbours(sparse.csr_matrix(sparse.load_npz(directory / "item_neighbours.npz"))),
+        popular=fallback.popular,
+        popular_7d=fallback.popular_7d,
+        item_of={content_id: row + 1 for row, content_id in enumerate(content_ids)},
+        _tower=_program(directory / "user_tower.pt2"),
+        _ranker=_program(directory / "ranker.pt2"),
+    )
+    _check_shapes(directory, artefact)
+    return artefact
+
+
+def _read_manifest(directory: Path) -> Manifest:
+    path = directory / "manifest.json"
+    try:
+        return Manifest.model_validate_json(path.read_text())
+    except OSError as error:
+        raise ArtefactError(f"no model at {directory} ({error.strerror}); train one with `marquee run`") from error
+    except ValidationError as error:
+        raise ArtefactError(f"{path} is not a manifest of this version: {error}") from error
+
+
+def _verify(directory: Path, manifest: Manifest) -> None:
+    for name, expected in manifest.files.items():
+        if name.startswith(_NOT_SERVED):
+            continue
+        path = directory / name
+        if not path.is_file():
+            raise ArtefactError(f"{directory} lacks {name}, which its manifest names; restore it or train again")
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != expected:
+            raise ArtefactError(f"{path} has sha256 {found}, its manifest says {expected}; restore it or train again")
+
+
+def _program(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
+    try:
+        module = torch.export.load(path).module()
+    except Exception as error:
+        raise ArtefactError(f"{path} is not a torch.export program of this torch: {error}") from error
+    return module
+
+
+def _check_shapes(directory: Path, artefact: Artefact) -> None:
+    """One answer of each program: it warms them up, and a wrong shape is found here rather than by a subscriber."""
+    manifest = artefact.manifest
+    expected = (len(artefact.content_ids) + 1, manifest.embedding_size)
+    if artefact.embeddings.shape != expected:
+        raise ArtefactError(f"{directory} has embeddings of shape {artefact.embeddings.shape}, expected {expected}")
+    embedding = artefact.subscriber_embedding(artefact.content_ids[:2])
+    if embedding.shape != (manifest.embedding_size,):
+        raise ArtefactError(
+            f"the user tower of {directory} answers {embedding.shape}, not ({manifest.embedding_size},)"
+        )
+    for candidates in (2, 200):
+        scores = artefact.rank(np.zeros((candidates, len(manifest.ranker_features)), dtype=np.float32))
+        if scores.shape != (candidates,):
+            raise ArtefactError(f"the ranker of {directory} answers {scores.shape} for {candidates} candidates")

@@ -1,0 +1,144 @@
+"""Online features for requests, read through Feast, and the ranker's view of every content, kept in memory.
+
+In: feature_repo's online store. Out: a subscriber's `SubscriberFeatures`, and a `ContentTable` in the order of a
+model's items. feature_repo.ranking_inputs makes the ranker's matrix, as it does in training.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import structlog
+from feast import FeatureStore
+
+from activation.serving.answers import History
+from activation.serving.artefact import Artefact, Floats, Indices
+from feature_repo.columns import ContentFeatures, SubscriberFeatures
+from feature_repo.online import read_contents, read_subscriber
+from feature_repo.ranking_inputs import NAMES, ranking_inputs
+from feature_repo.store import open_store
+from marquee.errors import MarqueeError
+from marquee.settings import Settings
+
+_log = structlog.get_logger()
+# well inside the registry's cache time, so that no request ever pays for reading it
+_REGISTRY_REFRESH_SECONDS = 240.0
+
+
+class FeaturesUnavailableError(MarqueeError):
+    """The online store does not answer, or has no such features."""
+
+
+@dataclass(frozen=True, eq=False)
+class ContentTable:
+    """The ranking features of every item of one model; row i is item i, row 0 (padding) is empty."""
+
+    features: ContentFeatures = field(repr=False)
+
+    def ranking_matrix(
+        self, artefact: Artefact, subscriber: SubscriberFeatures, candidates: Indices, similarities: Floats
+    ) -> Floats:  # candidates, similarities: (K,) -> (K, F)
+        """What the ranker judges the candidates by."""
+        recent = [artefact.item_of[name] for name in subscriber.recent_content_ids if name in artefact.item_of]
+        neighbour_scores = artefact.neighbours.total_similarity(recent, candidates)
+        matrix = ranking_inputs(subscriber, self._rows(candidates), similarities, neighbour_scores)
+        if artefact.manifest.ranker_features == NAMES:
+            return matrix
+        columns = [NAMES.index(name) for name in artefact.manifest.ranker_features]
+        return matrix[:, columns]
+
+    def _rows(self, items: Indices) -> ContentFeatures:
+        all_contents = self.features
+        return ContentFeatures(
+            content_ids=(),
+            counts=all_contents.counts[items],
+            mean_watched_fraction=all_contents.mean_watched_fraction[items],
+            days_since_published=all_contents.days_since_published[items],
+            genres=all_contents.genres[items],
+            types=all_contents.types[items],
+        )
+
+
+class FeatureReader(Protocol):
+    """Where online features come from."""
+
+    def subscriber(self, subscriber_id: str) -> SubscriberFeatures:
+        """Raises FeaturesUnavailableError."""
+        ...
+
+    def contents(self, artefact: Artefact) -> ContentTable:
+        """Raises FeaturesUnavailableError."""
+        ...
+
+    def keep_ready(self) -> None:
+        """Called every few seconds in the background: repair what broke, renew what ages."""
+        ...
+
+
+class FeastFeatures:
+    """Features from Feast's online store. After a failure it answers at once that it cannot, until it is repaired."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._store: FeatureStore | None = None
+        self._refreshed_at = 0.0
+
+    def subscriber(self, subscriber_id: str) -> SubscriberFeatures:
+        store = self._ready_store()
+        try:
+            return read_subscriber(store, subscriber_id)
+        except Exception as error:  # Feast lets every driver's errors through
+            self._give_up(store)
+            raise FeaturesUnavailableError(f"Feast did not answer for a subscriber: {error}") from error
+
+    def contents(self, artefact: Artefact) -> ContentTable:
+        store = self._ready_store()
+        try:
+            found = read_contents(store, artefact.content_ids)
+        except Exception as error:
+            self._give_up(store)
+            raise FeaturesUnavailableError(f"Feast did not answer for the contents: {error}") from error
+        return ContentTable(found.take(["", *artefact.content_ids]))
+
+    def keep_ready(self) -> None:
+        try:
+            if self._store is None:
+                store = open_store(self._settings)
+                # the first read opens the connections and fills the registry's cache
+                read_subscriber(store, "")
+                self._store, self._refreshed_at = store, time.monotonic()
+            elif time.monotonic() - self._refreshed_at > _REGISTRY_REFRESH_SECONDS:
+                self._store.refresh_registry()
+                self._refreshed_at = time.monotonic()
+        except Exception as error:
+            self._give_up(self._store)
+            raise FeaturesUnavailableError(f"the feature store does not open: {error}") from error
+
+    def _ready_store(self) -> FeatureStore:
+        store = self._store
+        if store is None:
+            raise FeaturesUnavailableError("the feature store is not open")
+        return store
+
+    def _give_up(self, store: FeatureStore | None) -> None:
+        """Let go of a store whose connections may be broken: Feast 0.67 neither returns nor renews them."""
+        with self._lock:
+            if self._store is store:
+                self._store = None
+
+
+def history_of(features: SubscriberFeatures) -> History:
+    """The sequence, with a fraction for each content whatever the store holds."""
+    contents, fractions = features.recent_content_ids, features.recent_watched_fractions
+    if len(fractions) != len(contents):
+        fractions = (1.0,) * len(contents)
+    return History(contents, tuple(1.0 if value is None or np.isnan(value) else float(value) for value in fractions))
+
+
+def unknown_ranker_features(names: Sequence[str]) -> list[str]:
+    """The inputs that a model wants and this version does not make."""
+    return [name for name in names if name not in NAMES]

@@ -1,0 +1,164 @@
+"""What every request reads and one background thread renews: champion, catalogue, content features.
+
+In: the warehouse, the models folder, Feast. Out: an immutable `Snapshot`. A request takes it once and finishes with it,
+so that a newer model takes over between requests and never inside one.
+"""
+
+import threading
+from dataclasses import dataclass, field
+
+import numpy as np
+import psycopg
+import structlog
+from numpy.typing import NDArray
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from activation.serving import catalogue as catalogue_module
+from activation.serving.answers import ServingStatus
+from activation.serving.artefact import Artefact
+from activation.serving.catalogue import Catalogue
+from activation.serving.champion import Champion
+from activation.serving.features import ContentTable, FeatureReader, FeaturesUnavailableError
+from activation.serving.warehouse import Warehouse
+from marquee.clock import utc_now
+from marquee.errors import MarqueeError
+from marquee.settings import Settings
+
+_log = structlog.get_logger()
+_EVERY_SECONDS = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """One consistent view for the length of a request. `showable[i]` says whether item i is in the catalogue."""
+
+    artefact: Artefact | None = None
+    catalogue: Catalogue = catalogue_module.EMPTY
+    contents: ContentTable | None = None
+    showable: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(1, dtype=np.bool_), repr=False)
+
+
+class LiveState:
+    """Owns the snapshot and the thread that replaces it."""
+
+    def __init__(self, settings: Settings, warehouse: Warehouse, features: FeatureReader) -> None:
+        self.features = features
+        self._warehouse = warehouse
+        self._champion = Champion(settings.models_dir)
+        self._copy = settings.cache_dir / "serving_catalogue.json"
+        self._seen: str | None = None
+        self._features_problem: str | None = None
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="serving-state", daemon=True)
+        self.snapshot = Snapshot(catalogue=catalogue_module.kept(self._copy))
+        self.status = ServingStatus(None, len(self.snapshot.catalogue.contents), False, None, "not read yet")
+
+    def start(self) -> None:
+        """Read everything once, so that the first request finds it warm, then keep it current in the background."""
+        self._refresh_or_note()
+        self._thread.start()
+
+    def refresh(self) -> None:
+        """Replace the snapshot if champion, profiles or features have changed.
+
+        Raises:
+            MarqueeError, psycopg.Error: the snapshot stays as it is.
+        """
+        with self._lock, self._warehouse.connection(wait_seconds=2) as connection:
+            self._keep_features_ready()
+            has_new_model = self._champion.refresh(connection)
+            seen = _newest_build(connection)
+            is_complete = self.snapshot.artefact is None or self.snapshot.contents is not None
+            if has_new_model or seen != self._seen or not is_complete:
+                self.snapshot = self._read_snapshot(connection)
+                self._seen = seen
+            self.status = ServingStatus(
+                model_version=self.snapshot.artefact.model_version if self.snapshot.artefact else None,
+                content_count=len(self.snapshot.catalogue.contents),
+                is_database_reachable=True,
+                refreshed_at=utc_now(),
+                problem=self._champion.load_error or self._missing(),
+            )
+
+    def wake(self) -> None:
+        """Ask the background thread to look now: something that a request needs has failed."""
+        self._wake.set()
+
+    def close(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(_EVERY_SECONDS)
+            self._wake.clear()
+            if self._stopping:
+                return
+            self._refresh_or_note()
+
+    def _refresh_or_note(self) -> None:
+        try:
+            self.refresh()
+        except (MarqueeError, psycopg.Error) as error:
+            before = self.status
+            if before.is_database_reachable or before.refreshed_at is None:
+                _log.warning("serving goes on with what it last read", reason=str(error))
+            self.status = ServingStatus(
+                before.model_version, len(self.snapshot.catalogue.contents), False, before.refreshed_at, str(error)
+            )
+            self._warehouse.drop_broken()
+
+    def _keep_features_ready(self) -> None:
+        try:
+            self.features.keep_ready()
+            self._features_problem = None
+        except FeaturesUnavailableError as error:
+            if self._features_problem is None:
+                _log.warning("serving goes on without online features", reason=str(error))
+            self._features_problem = str(error)
+
+    def _read_snapshot(self, connection: Connection[DictRow]) -> Snapshot:
+        catalogue = catalogue_module.read_catalogue(connection)
+        if catalogue.contents:
+            catalogue_module.keep(catalogue, self._copy)
+        artefact = self._champion.artefact
+        if artefact is None:
+            return Snapshot(catalogue=catalogue)
+        showable = np.zeros(len(artefact.content_ids) + 1, dtype=np.bool_)
+        showable[1:] = [content_id in catalogue.by_id for content_id in artefact.content_ids]
+        return Snapshot(artefact, catalogue, self._contents(artefact), showable)
+
+    def _contents(self, artefact: Artefact) -> ContentTable | None:
+        try:
+            return self.features.contents(artefact)
+        except FeaturesUnavailableError as error:
+            _log.warning("content features do not answer", reason=str(error))
+            # the last ones are better than none while they describe the same contents
+            last = self.snapshot
+            is_same = last.artefact is not None and last.artefact.content_ids == artefact.content_ids
+            return last.contents if is_same else None
+
+    def _missing(self) -> str | None:
+        if self.snapshot.artefact is None:
+            return "no model was promoted yet; run `marquee run`"
+        if self.snapshot.contents is None:
+            return "the content features are not online; run the DAG materialize_features"
+        return self._features_problem
+
+
+def _newest_build(connection: Connection[DictRow]) -> str | None:
+    """Changes whenever features were materialized or the marts were built again."""
+    row = connection.execute(
+        """
+        select
+            coalesce((select max(finished_at) from ops.materializations)::text, '')
+            -- dbt replaces a table by a new one, which has another number
+            || coalesce(to_regclass('marts.dim_content')::oid::text, '') as seen
+        """
+    ).fetchone()
+    return None if row is None else row["seen"]

@@ -1,0 +1,73 @@
+"""Who asks, and what may be done for them: identity, consent to personalization and what was consumed already.
+
+In: a subscriber id or an anonymous id. Out: a `Subscriber`, read in one round trip at the moment of the request, so
+that a choice in the preference centre counts from the next request on.
+"""
+
+from dataclasses import dataclass, field
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+# The newest word counts, wherever it was said; on a tie a refusal wins.
+_FIND = """
+with wanted as (
+
+    select coalesce(
+        %(subscriber_id)s::text,
+        (
+            select subscriber_id
+            from marts.dim_subscriber_identifiers
+            where identifier_kind = 'anonymous_id' and identifier_value = %(anonymous_id)s
+            order by last_seen_at desc
+            limit 1
+        )
+    ) as subscriber_id
+
+),
+
+choices as (
+
+    select is_granted, recorded_at as said_at
+    from marts.fct_consents inner join wanted using (subscriber_id)
+    where purpose = 'personalization'
+    union all
+    select is_granted, changed_at
+    from activation.preference_changes inner join wanted using (subscriber_id)
+    where purpose = 'personalization'
+
+)
+
+select
+    subscribers.subscriber_id,
+    coalesce(
+        (select is_granted from choices order by said_at desc, is_granted limit 1), false
+    ) as has_personalization_consent,
+    array(
+        select distinct content_id
+        from marts.fct_interactions
+        where fct_interactions.subscriber_id = subscribers.subscriber_id
+    ) as consumed_content_ids
+from marts.dim_subscribers as subscribers inner join wanted using (subscriber_id)
+"""
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    subscriber_id: str
+    has_personalization_consent: bool
+    consumed_content_ids: frozenset[str] = field(repr=False)
+
+
+def find_subscriber(
+    connection: Connection[DictRow], subscriber_id: str | None, anonymous_id: str | None
+) -> Subscriber | None:
+    """The subscriber of either id; None when the profiles know neither."""
+    row = connection.execute(_FIND, {"subscriber_id": subscriber_id, "anonymous_id": anonymous_id}).fetchone()
+    if row is None:
+        return None
+    return Subscriber(
+        subscriber_id=row["subscriber_id"],
+        has_personalization_consent=row["has_personalization_consent"],
+        consumed_content_ids=frozenset(row["consumed_content_ids"]),
+    )
