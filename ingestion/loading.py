@@ -114,8 +114,9 @@ def record_batch(
         )
     if counts.watermark is not None:
         connection.execute(
-            "insert into ops.source_watermarks as kept (source, watermark) values (%s, %s) on conflict (source) "
-            "do update set watermark = excluded.watermark, updated_at = now() where excluded.watermark > kept.watermark",
+            "insert into ops.source_watermarks as kept (source, watermark) values (%s, %s) "
+            "on conflict (source) do update set watermark = excluded.watermark, updated_at = now() "
+            "where excluded.watermark > kept.watermark",
             (source, counts.watermark),
         )
 

@@ -12,9 +12,9 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from ingestion.connectors import FILE_CONNECTORS, activation
-from ingestion.connectors.imported import imported_loads
 from ingestion.loading import NOTHING_LOADED, LoadCounts, load_rows, record_batch
 from ingestion.raw_tables import CONSENT_RECORDS, EVENTS
+from ingestion.staged_import import staged_loads, staging_folder
 from marquee.clock import parse_moment
 from marquee.database import connect, exclusive, keep_state, read_state
 from marquee.errors import MarqueeError
@@ -84,8 +84,8 @@ def _load(connection: Connection[DictRow], source: str, now: datetime, settings:
         return _load_activation(connection, now)
     if read_state(connection, "dataset") == "import":
         counts = NOTHING_LOADED
-        for name, table, rows in imported_loads(source, settings):
-            counts += load_rows(connection, name, table, rows, now)
+        for load in staged_loads(source, staging_folder(settings)):
+            counts += load_rows(connection, load.source, load.table, load.rows, now)
         return counts
     folder = settings.extracts_dir / source
     if not folder.is_dir():

@@ -18,7 +18,7 @@ class ContentItem(SourceModel):
     content_id: Key = Field(alias="id")
     content_type: ContentType = Field(alias="type")
     title: Text = Field(min_length=1)
-    tags: list[Text] = []
+    tags: list[Text] = Field(default_factory=list)
     release_year: OptionalText = None
     duration_minutes: OptionalText = None
     maturity_rating: OptionalText = None

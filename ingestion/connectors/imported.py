@@ -1,20 +1,12 @@
-"""A user's own files, as docs/import.md describes them: CSV or Parquet, one model a file.
+"""A user's own files, as docs/import.md describes them: one model a file, and the columns that it must have.
 
-In: the staged copies of the files (`var/imported`). Out: for each source of the ingest DAG, the loads that it takes.
-Imported rows are not simulated. A row without a key of its own gets a fingerprint of itself as key, and the n-th such
-row of a file another: nothing is lost, and the same file again adds nothing.
+In: a row of a CSV or Parquet file. Out: a record of the raw table that the file fills. Imported rows are not simulated.
 """
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import BeforeValidator, Field, model_validator
 
 from ingestion.connectors.cms import ContentType
@@ -29,25 +21,19 @@ from ingestion.raw_tables import (
     EVENTS,
     RawTable,
 )
-from ingestion.reading import read_csv_file, validated
 from ingestion.records import (
     Key,
     OptionalKey,
     OptionalMoment,
     OptionalText,
     Record,
-    Rejection,
     SourceModel,
     SpelledMoment,
     Text,
     json_text,
 )
-from marquee.settings import Settings
-
-ASSUMPTION_SOURCE = "import assumption"
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-_PURPOSES = ("personalization", "email_marketing", "advertising", "analytics")
 _COMPLETED_FROM = 0.9
 
 
@@ -116,7 +102,7 @@ class ImportedContent(SourceModel):
     content_id: Key
     title: Text = Field(min_length=1)
     content_type: Annotated[ContentType, BeforeValidator(lambda value: _blank_to_none(value) or "video")] = "video"
-    tags: Annotated[list[Text], BeforeValidator(_split_tags)] = []
+    tags: Annotated[list[Text], BeforeValidator(_split_tags)] = Field(default_factory=list)
     release_year: OptionalText = None
     duration_minutes: OptionalText = None
     maturity_rating: OptionalText = None
@@ -282,120 +268,53 @@ class ImportedConsent(SourceModel):
         )
 
 
-# file: the source whose load takes it, its model, its table
-IMPORT_FILES: dict[str, tuple[str, type[SourceModel], RawTable]] = {
-    "events": ("events", ImportedEvent, EVENTS),
-    "content": ("cms", ImportedContent, CMS_CONTENT),
-    "subscribers": ("crm", ImportedSubscriber, CRM_CONTACTS),
-    "subscriptions": ("billing", ImportedSubscription, BILLING_SUBSCRIPTIONS),
-    "email_events": ("email_provider", ImportedEmailEvent, EMAIL_PROVIDER_EVENTS),
-    "consents": ("consents", ImportedConsent, CONSENT_RECORDS),
-}
+@dataclass(frozen=True)
+class ImportFile:
+    """One file of an import.
 
-
-def staging_folder(settings: Settings) -> Path:
-    """Where the copies of the imported files lie, from which every later run of the ingest DAG reads."""
-    return settings.var_dir / "imported"
-
-
-def imported_loads(source: str, settings: Settings) -> Iterator[tuple[str, RawTable, Iterator[Record | Rejection]]]:
-    """The loads that `source` takes: (source name in raw, table, rows)."""
-    folder = staging_folder(settings)
-    for name, (file_source, model, table) in IMPORT_FILES.items():
-        path = find_file(folder, name)
-        if file_source == source and path is not None:
-            rows = _read(path, model)
-            if name == "events":
-                rows = _typed_by_content(rows, folder)
-            yield source, table, _keyed(rows, table)
-    if source == "consents" and _is_consent_assumed(folder):
-        yield ASSUMPTION_SOURCE, CONSENT_RECORDS, _assumed_consents(folder)
-
-
-def find_file(folder: Path, name: str) -> Path | None:
-    """The file called `name`, CSV or Parquet."""
-    return next((path for path in (folder / f"{name}.parquet", folder / f"{name}.csv") if path.is_file()), None)
-
-
-def _read(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
-    if path.suffix == ".csv":
-        yield from read_csv_file(path, model)
-        return
-    line = 0
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=10_000):
-            for row in batch.to_pylist():
-                line += 1
-                yield validated(row, path.name, line, model)
-
-
-def _keyed(rows: Iterator[Record | Rejection], table: RawTable) -> Iterator[Record | Rejection]:
-    """Give a key to the rows that have none."""
-    seen: Counter[str] = Counter()
-    for row in rows:
-        if isinstance(row, Rejection) or row.source_key:
-            yield row
-            continue
-        fingerprint = hashlib.blake2b(repr(row.values).encode(), digest_size=12).hexdigest()
-        seen[fingerprint] += 1
-        key = f"{fingerprint}-{seen[fingerprint]}"
-        # an event carries its key a second time, as the message id
-        values = (key, *row.values[1:]) if table is EVENTS else row.values
-        yield Record(key, values)
-
-
-def _typed_by_content(rows: Iterator[Record | Rejection], folder: Path) -> Iterator[Record | Rejection]:
-    """Name the event of a row without interaction_type by what its content is."""
-    names = {"article": "Article Read", "podcast": "Podcast Played"}
-    content = find_file(folder, "content")
-    types: dict[object, object] = {}
-    if content is not None:
-        id_place, type_place = (CMS_CONTENT.columns.index(name) for name in ("content_id", "content_type"))
-        for item in _read(content, ImportedContent):
-            if isinstance(item, Record) and item.values[type_place] in names:
-                types[item.values[id_place]] = item.values[type_place]
-    event_place, content_place, rest_place = (
-        EVENTS.columns.index(name) for name in ("event", "content_id", "properties")
-    )
-    for row in rows:
-        if isinstance(row, Record) and row.values[content_place] in types:
-            if "interaction_type" not in json.loads(str(row.values[rest_place])):
-                values = list(row.values)
-                values[event_place] = names[str(types[row.values[content_place]])]
-                yield Record(row.source_key, tuple(values))
-                continue
-        yield row
-
-
-def _is_consent_assumed(folder: Path) -> bool:
-    path = folder / "options.json"
-    return path.exists() and bool(json.loads(path.read_text())["assume_consent"])
-
-
-def _assumed_consents(folder: Path) -> Iterator[Record]:
-    """All purposes granted for every subscriber, dated before anything that a person could have said."""
-    path = find_file(folder, "subscribers")
-    if path is None:
-        return
-    for row in _read(path, ImportedSubscriber):
-        if isinstance(row, Record):
-            for purpose in _PURPOSES:
-                key = f"{row.source_key}|{purpose}"
-                yield Record(key, ("user_id", row.source_key, purpose, True, None, _BEGINNING, None, False))
-
-
-def columns_of(path: Path) -> list[str]:
-    """Column names of a CSV or Parquet file.
-
-    Raises:
-        OSError, ValueError: the file cannot be read as what its name says.
+    Attributes:
+        name: of the file, less `.csv` or `.parquet`.
+        source: the source of the ingest DAG whose load takes it.
+        columns: that it must have.
+        one_of: columns of which it must have at least one; empty where it does not matter.
+        is_required: whether there is no import without it.
     """
-    if path.suffix == ".parquet":
-        try:
-            return list(pq.read_schema(path).names)
-        except pa.ArrowException as error:
-            raise ValueError(str(error)) from error
-    import csv
 
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return [name.strip() for name in next(csv.reader(file), [])]
+    name: str
+    source: str
+    model: type[SourceModel]
+    table: RawTable
+    columns: tuple[str, ...]
+    one_of: tuple[str, ...] = ()
+    is_required: bool = False
+
+
+IMPORT_FILES = (
+    ImportFile("subscribers", "crm", ImportedSubscriber, CRM_CONTACTS, ("user_id",), is_required=True),
+    ImportFile("content", "cms", ImportedContent, CMS_CONTENT, ("content_id", "title"), is_required=True),
+    ImportFile(
+        "events",
+        "events",
+        ImportedEvent,
+        EVENTS,
+        ("content_id", "occurred_at"),
+        one_of=("user_id", "anonymous_id"),
+        is_required=True,
+    ),
+    ImportFile("subscriptions", "billing", ImportedSubscription, BILLING_SUBSCRIPTIONS, ("user_id", "plan", "status")),
+    ImportFile(
+        "email_events",
+        "email_provider",
+        ImportedEmailEvent,
+        EMAIL_PROVIDER_EVENTS,
+        ("email", "event", "occurred_at"),
+    ),
+    ImportFile(
+        "consents",
+        "consents",
+        ImportedConsent,
+        CONSENT_RECORDS,
+        ("purpose", "is_granted", "recorded_at"),
+        one_of=("user_id", "email"),
+    ),
+)

@@ -1,7 +1,8 @@
 """The CMS's extract: the real films, and simulated articles and podcasts about them, with inconsistent tags.
 
 In: MovieLens items and when each was first watched. Out: `Catalogue`, and the lines of the CMS's JSON export.
-Title, year and genres of a film are real; duration, rating, publication date and every article and podcast are simulated.
+Title, year and genres of a film are real; its duration, rating and publication date are simulated, and so is every
+article and podcast.
 """
 
 import json

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from marquee.cli import data
 from marquee.errors import MarqueeError
 from marquee.logs import configure_logs
 from marquee.settings import load_settings
@@ -126,3 +127,4 @@ def show_settings(markdown: Annotated[bool, typer.Option(help="Print the table o
 
 
 # Each room's own commands register themselves below.
+data.register(app)
