@@ -50,9 +50,12 @@ class Rejection:
     payload: str
 
 
-def _without_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("holds a NUL character, which no database text can")
+    # what a reader leaves of a byte that is no UTF-8
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("is not UTF-8")
     return text
 
 
@@ -80,8 +83,8 @@ def _blank_to_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Text = Annotated[str, AfterValidator(_without_nul)]
-Key = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S"), AfterValidator(_without_nul)]
+Text = Annotated[str, AfterValidator(_storable)]
+Key = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S"), AfterValidator(_storable)]
 Moment = Annotated[datetime, AfterValidator(_to_utc)]
 SpelledMoment = Annotated[datetime, BeforeValidator(_read_spelled_moment), AfterValidator(_to_utc)]
 OptionalText = Annotated[Text | None, BeforeValidator(_blank_to_none)]
