@@ -37,33 +37,33 @@ def train_recommender():
 
     @task
     def train_models(dag_run=None):
-        """Fit retriever and re-ranker on both splits and on everything; write the artefact."""
+        """Fit retriever and re-ranker on both splits, then take everything in."""
         from marquee.settings import load_settings
         from training import pipeline
 
-        return pipeline.train_models(dag_run.run_id, dag_run.run_after, load_settings())
+        return pipeline.train_models(dag_run.run_id, load_settings())
 
     @task
-    def evaluate_version(model_version: str):
-        """Measure the version beside its baselines and register it."""
+    def evaluate_version(dag_run=None):
+        """Measure the version beside its baselines, write its artefact and register it."""
         from marquee.settings import load_settings
         from training import pipeline
 
-        return pipeline.evaluate_version(model_version, load_settings())
+        return pipeline.evaluate_version(dag_run.run_id, dag_run.run_after, load_settings())
 
     @task(outlets=[CHAMPION_MODEL])
     def decide_promotion(model_version: str, dag_run=None):
         """Promote the version if the gate lets it through; the decision is recorded either way."""
         from marquee.settings import load_settings
-        from training import gate
+        from training import gate, pipeline
 
         decision = gate.decide_promotion(model_version, dag_run.run_after, load_settings())
+        pipeline.clean_up(dag_run.run_id, load_settings())
         print(decision)
 
-    version = train_models()
-    build_training_set() >> version
-    evaluated = evaluate_version(version)
-    evaluated >> decide_promotion(version)
+    evaluated = evaluate_version()
+    build_training_set() >> train_models() >> evaluated
+    decide_promotion(evaluated)
 
 
 train_recommender()

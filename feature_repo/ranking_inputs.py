@@ -25,6 +25,8 @@ NAMES = (
     "is_podcast",
     "subscriber_activity",
 )
+# item-kNN looks at this many of the newest contents: an old one says little about what comes next
+NEIGHBOUR_WINDOW = 10
 
 
 def ranking_inputs(
@@ -73,4 +75,4 @@ def _standardised(values: Floats) -> Floats:
     spread = float(values.std())
     if spread == 0.0:
         return np.zeros_like(values, dtype=np.float32)
-    return ((values - values.mean()) / spread).astype(np.float32)
+    return np.asarray((values - values.mean()) / spread, dtype=np.float32)

@@ -1,0 +1,1 @@
+"""The recommender: data set, towers, re-ranker, evaluation, gate and registry. Serving reads only what export.py writes."""

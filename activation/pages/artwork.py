@@ -100,7 +100,7 @@ def _beams(chance: random.Random, hue: int, saturation: int) -> str:
         f'fill="{_hsl(hue + spread // 8, saturation + 10, 70)}" opacity="{chance.uniform(0.16, 0.42):.2f}"/>'
         for spread in range(-240, 241, 96)
     )
-    return beams + f'<ellipse cx="{x}" cy="352" rx="92" ry="24" fill="{_hsl(hue, saturation, 80)}" opacity=".5"/>'
+    return beams + f'<circle cx="{x}" cy="0" r="46" fill="{_hsl(hue + 20, saturation + 14, 82)}" opacity=".85"/>'
 
 
 def _discs(chance: random.Random, hue: int, saturation: int) -> str:

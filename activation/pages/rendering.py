@@ -3,12 +3,14 @@
 In: a template name and values. Out: an HTMLResponse with headers that keep a page to itself.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from marquee.settings import Settings
 
@@ -39,6 +41,11 @@ def genre_name(genre: str) -> str:
     )
 
 
+def with_code(text: str) -> Markup:
+    """Text whose `ticked` words are shown as code; the rest is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704  escaped just here
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(PAGES_DIR / "templates"),
@@ -48,6 +55,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["genre"] = genre_name
+    environment.filters["ticks"] = with_code
     return environment
 
 
@@ -68,7 +76,7 @@ def navigation(settings: Settings) -> Sequence[Link]:
     mailbox = [Link("Mailbox", f"http://localhost:{settings.email_port}/", "Every email that went out, as it looks.")]
     return [
         Link("Homepage", "/", "What a subscriber sees, and why."),
-        Link("Preferences", "/preferences", "What a subscriber knows about us knowing them, and decides."),
+        Link("Preferences", "/preferences", "What we know about a subscriber, and what they allow."),
         *(mailbox if settings.is_email_local else []),
         Link("Pipeline", f"http://localhost:{settings.airflow_port}/", "Airflow: every DAG, task and log."),
         Link("Data docs", "/dbt-docs", "dbt: every model, column, test and where it comes from."),

@@ -5,6 +5,7 @@ immutable `Catalogue`, which still answers when the database is gone.
 """
 
 import os
+import re
 import tempfile
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -68,6 +69,7 @@ class Catalogue:
         return frozenset(content.content_id for content in self.contents[:100] if content.interaction_count_7d > 0)
 
 
+_SORTED_ARTICLE = re.compile(r"^(.+), (The|A|An|Der|Die|Das|Le|La|Les|Il|El|Los|Las)$")
 EMPTY = Catalogue(())
 _CONTENTS_FILE = TypeAdapter(tuple[Content, ...])
 
@@ -81,7 +83,16 @@ def read_catalogue(connection: Connection[DictRow]) -> Catalogue:
             rows = connection.execute(_CONTENTS).fetchall()
     except psycopg.errors.UndefinedTable:
         return EMPTY
-    return Catalogue(tuple(Content(**{**row, "genres": tuple(row["genres"] or ())}) for row in rows))
+    return Catalogue(tuple(_content(row) for row in rows))
+
+
+def _content(row: DictRow) -> Content:
+    return Content(**{**row, "genres": tuple(row["genres"] or ()), "title": spoken_title(row["title"])})
+
+
+def spoken_title(title: str) -> str:
+    """A title as people say it: catalogues that sort by title move the article to its end."""
+    return _SORTED_ARTICLE.sub(r"\2 \1", title)
 
 
 def keep(catalogue: Catalogue, path: Path) -> None:

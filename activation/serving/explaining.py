@@ -13,7 +13,7 @@ from activation.serving.catalogue import Catalogue, Content
 
 POPULAR = "popular this week"
 NEW = "new in the catalogue"
-EDITORIAL = "picked by the editors"
+NEWEST_FIRST = "from the catalogue, newest first"
 
 _CONSIDERED_RECENT = 20
 _MIN_WATCHED_FRACTION = 0.3

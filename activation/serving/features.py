@@ -6,7 +6,6 @@ model's items. feature_repo.ranking_inputs makes the ranker's matrix, as it does
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,7 +17,7 @@ from activation.serving.answers import History
 from activation.serving.artefact import Artefact, Floats, Indices
 from feature_repo.columns import ContentFeatures, SubscriberFeatures
 from feature_repo.online import read_contents, read_subscriber
-from feature_repo.ranking_inputs import NAMES, ranking_inputs
+from feature_repo.ranking_inputs import NAMES, NEIGHBOUR_WINDOW, ranking_inputs
 from feature_repo.store import open_store
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
@@ -43,7 +42,7 @@ class ContentTable:
     ) -> Floats:  # candidates, similarities: (K,) -> (K, F)
         """What the ranker judges the candidates by."""
         recent = [artefact.item_of[name] for name in subscriber.recent_content_ids if name in artefact.item_of]
-        neighbour_scores = artefact.neighbours.total_similarity(recent, candidates)
+        neighbour_scores = artefact.neighbours.total_similarity(recent[-NEIGHBOUR_WINDOW:], candidates)
         matrix = ranking_inputs(subscriber, self._rows(candidates), similarities, neighbour_scores)
         if artefact.manifest.ranker_features == NAMES:
             return matrix
@@ -137,8 +136,3 @@ def history_of(features: SubscriberFeatures) -> History:
     if len(fractions) != len(contents):
         fractions = (1.0,) * len(contents)
     return History(contents, tuple(1.0 if value is None or np.isnan(value) else float(value) for value in fractions))
-
-
-def unknown_ranker_features(names: Sequence[str]) -> list[str]:
-    """The inputs that a model wants and this version does not make."""
-    return [name for name in names if name not in NAMES]

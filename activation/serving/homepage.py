@@ -35,7 +35,7 @@ def arrange(answer: Answer, rail_length: int) -> Homepage:
     rails = []
     if recommendation.is_fallback:
         first = shown.take(recommendation.items, rail_length)
-        rails.append(Rail("popular", "Popular this week" if _is_popular(first) else "Picked by the editors", first))
+        rails.append(Rail("popular", "Popular this week" if _is_popular(first) else "From the catalogue", first))
     else:
         rails.append(Rail("for_you", "For you", shown.take(recommendation.items, rail_length)))
         if (because := _because(answer, shown, rail_length)) is not None:

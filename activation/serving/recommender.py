@@ -23,7 +23,7 @@ from activation.serving.answers import (
 )
 from activation.serving.artefact import Artefact, Floats, Indices
 from activation.serving.catalogue import Content
-from activation.serving.explaining import EDITORIAL, POPULAR, reasons
+from activation.serving.explaining import NEWEST_FIRST, POPULAR, reasons
 from activation.serving.features import FeastFeatures, FeatureReader, FeaturesUnavailableError, history_of
 from activation.serving.live_state import LiveState, Snapshot
 from activation.serving.subscribers import Subscriber, find_subscriber
@@ -243,12 +243,13 @@ def _fallback(snapshot: Snapshot, missing: _NotPersonalError, count: int, now: d
     consumed = missing.subscriber.consumed_content_ids if missing.subscriber and is_history_usable else frozenset()
     items: list[RecommendedItem] = []
     seen: set[str] = set()
+    popular_ids = snapshot.catalogue.popular_ids.union(snapshot.artefact.popular_7d[:100] if snapshot.artefact else ())
     for content in _popular(snapshot):
         key = title_key(content.title)
         if key in seen or content.content_id in consumed:
             continue
         seen.add(key)
-        reason = POPULAR if content.content_id in snapshot.catalogue.popular_ids else EDITORIAL
+        reason = POPULAR if content.content_id in popular_ids else NEWEST_FIRST
         items.append(_item(content, reason, None))
         if len(items) == count:
             break

@@ -1,0 +1,1 @@
+"""Campaigns declared as data, and the runner that sends each message once."""

@@ -1,0 +1,1 @@
+"""What subscribers choose about their own data, and the signed links that lead them there."""

@@ -1,0 +1,254 @@
+"""A small media house for serving tests: marts and features by hand, real Feast, a tiny model.
+
+Contents c01 ... c40 come in two tastes: odd ones are dramas, even ones comedies. The tower of the model points to what was
+consumed last, so that a lover of dramas is given dramas; the ranker follows retrieval.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+from psycopg import Connection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+from scipy import sparse
+from torch import Tensor, nn
+
+from feature_repo.materialization import materialize
+from feature_repo.ranking_inputs import NAMES
+from feature_repo.store import apply_definitions
+from marquee.settings import Settings
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+GENRES = 18
+CONTENT_COUNT = 40
+SEQUENCE_LENGTH = 8
+CONTENT_IDS = tuple(f"c{number:02}" for number in range(1, CONTENT_COUNT + 1))
+
+DRAMA_LOVER = "s-drama"
+COMEDY_LOVER = "s-comedy"
+NO_CONSENT = "s-no-consent"
+NO_HISTORY = "s-no-history"
+
+_MARTS = """
+create schema if not exists marts;
+create table marts.dim_subscribers (
+    subscriber_id text primary key, user_id text, email text, email_hash text, first_name text, gender text,
+    age_band text, occupation text, country text, region text, timezone text, plan text, subscription_status text,
+    lifecycle_stage text, segments text[], genre_affinities jsonb, acquired_at timestamptz, first_seen_at timestamptz,
+    last_active_at timestamptz, last_email_opened_at timestamptz, has_personalization_consent boolean,
+    has_email_consent boolean, has_advertising_consent boolean, is_email_deliverable boolean, is_known boolean,
+    identifier_count bigint, is_simulated boolean
+);
+create table marts.dim_subscriber_identifiers (
+    identifier_kind text, identifier_value text, subscriber_id text, first_seen_at timestamptz, last_seen_at timestamptz
+);
+create table marts.dim_content (
+    content_id text primary key, content_type text, title text, genres text[], release_year integer,
+    duration_minutes integer, maturity_rating text, published_at timestamptz, is_simulated boolean
+);
+create table marts.fct_interactions (
+    interaction_id text primary key, subscriber_id text, content_id text, occurred_at timestamptz,
+    interaction_type text, watched_fraction float8, device_type text, session_id text,
+    has_personalization_consent boolean, is_simulated boolean
+);
+create table marts.fct_consents (
+    subscriber_id text, purpose text, is_granted boolean, recorded_at timestamptz, primary key (subscriber_id, purpose)
+);
+create table features.ftr_subscriber__sequence (
+    subscriber_id text, event_timestamp timestamptz, created_at timestamptz, recent_content_ids text[],
+    recent_watched_fractions float8[]
+);
+create table features.ftr_subscriber__activity (
+    subscriber_id text, event_timestamp timestamptz, created_at timestamptz, interaction_count_7d int8,
+    interaction_count_28d int8, interaction_count int8, mean_watched_fraction_28d float8, distinct_genre_count_28d int8,
+    top_genre text, genre_affinity float8[], last_device_type text
+);
+create table features.ftr_subscriber__profile (
+    subscriber_id text, event_timestamp timestamptz, created_at timestamptz, age_band text, gender text,
+    occupation text, plan text, region text, lifecycle_stage text, has_personalization_consent boolean
+);
+create table features.ftr_content__popularity (
+    content_id text, event_timestamp timestamptz, created_at timestamptz, interaction_count_1d int8,
+    interaction_count_7d int8, interaction_count_28d int8, interaction_count int8, mean_watched_fraction float8,
+    days_since_published float8
+);
+create table features.ftr_content__profile (
+    content_id text, event_timestamp timestamptz, created_at timestamptz, content_type text, genres text[],
+    genre_vector float8[], release_year int8, duration_minutes int8, is_simulated boolean
+);
+"""
+
+
+@dataclass(frozen=True)
+class Person:
+    subscriber_id: str
+    consumed: Sequence[str]
+    has_consent: bool = True
+
+
+PEOPLE = (
+    Person(DRAMA_LOVER, ["c01", "c03", "c05"]),
+    Person(COMEDY_LOVER, ["c02", "c04"]),
+    Person(NO_CONSENT, ["c01", "c07"], has_consent=False),
+    Person(NO_HISTORY, []),
+)
+
+
+def genre_of(content_id: str) -> str:
+    return "drama" if int(content_id[1:]) % 2 else "comedy"
+
+
+def title_of(content_id: str) -> str:
+    """c39 and c37 carry one title: a remake."""
+    return "The Same Name" if content_id in ("c37", "c39") else f"Title {content_id}"
+
+
+def build_marts(connection: Connection[DictRow], people: Sequence[Person] = PEOPLE) -> None:
+    """Every mart and feature table that serving reads, with `people` in them."""
+    connection.execute(_MARTS.encode())
+    cursor = connection.cursor()
+    for place, content_id in enumerate(CONTENT_IDS):
+        kind = {38: "article", 39: "podcast"}.get(place, "video")
+        published = NOW - timedelta(days=100 - place)
+        genre = genre_of(content_id)
+        vector = [1.0 if index == (7 if genre == "drama" else 4) else 0.0 for index in range(GENRES)]
+        cursor.execute(
+            "insert into marts.dim_content values (%s, %s, %s, %s, %s, 90, 'PG', %s, %s)",
+            (content_id, kind, title_of(content_id), [genre], 1990 + place % 10, published, kind != "video"),
+        )
+        cursor.execute(
+            "insert into features.ftr_content__profile values (%s, %s, %s, %s, %s, %s, 1990, 90, false)",
+            (content_id, published, NOW, kind, [genre], vector),
+        )
+        cursor.execute(
+            "insert into features.ftr_content__popularity values (%s, %s, %s, 1, %s, %s, %s, 0.8, %s)",
+            (content_id, NOW, NOW, 50 - place, 80 - place, 200 - place, 100 - place),
+        )
+    for person in people:
+        add_person(connection, person)
+    connection.commit()
+
+
+def add_person(connection: Connection[DictRow], person: Person) -> None:
+    name, consent = person.subscriber_id, person.has_consent
+    affinities = {genre: 1.0 for genre in {genre_of(content_id) for content_id in person.consumed}}
+    connection.execute(
+        """
+        insert into marts.dim_subscribers (
+            subscriber_id, email, age_band, gender, occupation, country, plan, subscription_status, lifecycle_stage,
+            genre_affinities, last_active_at, has_personalization_consent, is_known, identifier_count, is_simulated
+        ) values (%s, %s, '25_34', 'female', 'librarian', 'DE', 'premium', 'active', 'active', %s, %s, %s, true, 3, true)
+        """,
+        (name, f"{name}@example.org", Jsonb(affinities), NOW, consent),
+    )
+    connection.execute(
+        "insert into marts.dim_subscriber_identifiers values ('anonymous_id', %s, %s, %s, %s)",
+        (f"anon-{name}", name, NOW, NOW),
+    )
+    for purpose in ("personalization", "email_marketing"):
+        connection.execute(
+            "insert into marts.fct_consents values (%s, %s, %s, %s)",
+            (name, purpose, consent, NOW - timedelta(days=30)),
+        )
+    for place, content_id in enumerate(person.consumed):
+        connection.execute(
+            "insert into marts.fct_interactions values "
+            "(%s, %s, %s, %s, 'play', 0.9, 'web', %s, %s, false)",
+            (f"{name}-{place}", name, content_id, NOW - timedelta(hours=len(person.consumed) - place), name, consent),
+        )
+    moment = NOW - timedelta(hours=1)
+    if person.consumed:
+        count = len(person.consumed)
+        genres = [genre_of(content_id) for content_id in person.consumed]
+        affinity = [0.0] * GENRES
+        affinity[7], affinity[4] = genres.count("drama") / count, genres.count("comedy") / count
+        connection.execute(
+            "insert into features.ftr_subscriber__sequence values (%s, %s, %s, %s, %s)",
+            (name, moment, NOW, list(person.consumed), [0.9] * count),
+        )
+        connection.execute(
+            "insert into features.ftr_subscriber__activity values (%s, %s, %s, %s, %s, %s, 0.9, 1, 'drama', %s, 'web')",
+            (name, moment, NOW, count, count, count, affinity),
+        )
+    connection.execute(
+        "insert into features.ftr_subscriber__profile values "
+        "(%s, %s, %s, '25_34', 'female', 'librarian', 'premium', 'eu', 'active', %s)",
+        (name, moment, NOW, consent),
+    )
+
+
+def put_online(settings: Settings, run_key: str = "test") -> None:
+    """Register the features with Feast and materialize them."""
+    apply_definitions(settings)
+    materialize(run_key, NOW, settings)
+
+
+class _Tower(nn.Module):
+    """Mean of the embeddings of what was consumed."""
+
+    def __init__(self, embeddings: Tensor) -> None:
+        super().__init__()
+        self.embed = nn.Embedding.from_pretrained(embeddings, padding_idx=0)
+
+    def forward(self, items: Tensor) -> Tensor:  # (B, L) -> (B, D)
+        vectors: Tensor = self.embed(items).sum(dim=1)
+        return vectors
+
+
+class _Ranker(nn.Module):
+    """The first input, which is the retrieval score."""
+
+    def forward(self, inputs: Tensor) -> Tensor:  # (K, F) -> (K,)
+        return inputs[:, 0] * 1.0
+
+
+def write_artefact(models_dir: Path, model_version: str, content_ids: Sequence[str] = CONTENT_IDS) -> Path:
+    """A model directory in the format of docs/ARCHITECTURE.md."""
+    folder = models_dir / model_version
+    folder.mkdir(parents=True)
+    count = len(content_ids)
+    embeddings = np.zeros((count + 1, 4), dtype=np.float32)
+    for row, content_id in enumerate(content_ids):
+        taste = 0 if genre_of(content_id) == "drama" else 1
+        embeddings[row + 1, taste] = 1.0
+        # later contents a little nearer, so that the order of candidates is known
+        embeddings[row + 1, 2] = embeddings[row + 1, taste] * (row + 1) / 100
+    similarity = np.zeros((count + 1, count + 1), dtype=np.float32)
+    similarity[1:, 1:] = (embeddings[1:, :2] @ embeddings[1:, :2].T) * 0.5
+    np.fill_diagonal(similarity, 0.0)
+    np.save(folder / "content_embeddings.npy", embeddings)
+    sparse.save_npz(folder / "item_neighbours.npz", sparse.csr_matrix(similarity))
+    (folder / "content_ids.json").write_text(json.dumps(list(content_ids)))
+    popular = list(content_ids)
+    (folder / "fallback.json").write_text(json.dumps({"popular": popular, "popular_7d": popular[::-1]}))
+    items = torch.zeros((2, SEQUENCE_LENGTH), dtype=torch.int64)
+    batch, candidates = torch.export.Dim("batch", min=1), torch.export.Dim("candidates", min=2)
+    tower = torch.export.export(_Tower(torch.from_numpy(embeddings)), (items,), dynamic_shapes=({0: batch},))
+    torch.export.save(tower, folder / "user_tower.pt2")
+    ranker = torch.export.export(_Ranker(), (torch.zeros((3, len(NAMES))),), dynamic_shapes=({0: candidates},))
+    torch.export.save(ranker, folder / "ranker.pt2")
+    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    manifest = {
+        "model_version": model_version, "sequence_length": SEQUENCE_LENGTH, "embedding_size": 4,
+        "ranker_features": list(NAMES), "files": files,
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def promote(connection: Connection[DictRow], model_version: str) -> None:
+    connection.execute(
+        "insert into ops.model_versions values (%s, %s, %s, %s, '[]', '{}', true) on conflict do nothing",
+        (model_version, NOW, NOW, NOW),
+    )
+    connection.execute(
+        "insert into ops.model_promotions (model_version, promoted_at, reason) values (%s, %s, 'test')",
+        (model_version, NOW),
+    )
+    connection.commit()

@@ -1,0 +1,69 @@
+"""Writes the artefact that serving reads: towers and ranker as exported programs, embeddings, neighbours, fallback lists.
+
+In: a fitted system and the frames of its evaluation. Out: a directory with a manifest, written whole under another name
+and then renamed. The format is docs/ARCHITECTURE.md's, "Model artefact".
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import sparse
+
+from feature_repo.ranking_inputs import NAMES
+from training.dataset import Contents
+from training.manifest import MANIFEST, Manifest, checksum
+from training.system import System
+from training.towers import embed_contents
+
+
+def export(
+    folder: Path,
+    system: System,
+    contents: Contents,
+    fallback: dict[str, list[str]],
+    evaluation: dict[str, pd.DataFrame],
+    metrics: list[dict[str, str | float | int | None]],
+    reference_features: pd.DataFrame,
+    manifest: Manifest,
+) -> None:
+    """Write `folder`, whole or not at all.
+
+    Args:
+        evaluation: frames topk, relevant and seen.
+        manifest: complete but for the hashes of the files.
+    """
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    (draft / "evaluation").mkdir(parents=True)
+    _write_programs(draft, system)
+    np.save(draft / "content_embeddings.npy", embed_contents(system.retriever))
+    (draft / "content_ids.json").write_text(json.dumps(list(contents.content_ids)))
+    (draft / "fallback.json").write_text(json.dumps(fallback))
+    sparse.save_npz(draft / "item_neighbours.npz", system.similarity)
+    for name, frame in evaluation.items():
+        frame.to_parquet(draft / "evaluation" / f"{name}.parquet", index=False)
+    (draft / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
+    reference_features.to_parquet(draft / "reference_features.parquet", index=False)
+    files = {str(path.relative_to(draft)): checksum(path) for path in sorted(draft.rglob("*")) if path.is_file()}
+    (draft / MANIFEST).write_text(manifest.model_copy(update={"files": files}).model_dump_json(indent=2))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(draft, folder)
+
+
+def _write_programs(folder: Path, system: System) -> None:
+    length = system.retriever.config.sequence_length
+    batch, count = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("count", min=1, max=100_000)
+    # examples of two and more, since a dimension of one would be taken for a constant
+    tower = torch.export.export(
+        system.retriever.eval(),
+        (torch.ones(2, length, dtype=torch.int64),),
+        dynamic_shapes=({0: batch},),
+    )
+    torch.export.save(tower, folder / "user_tower.pt2")
+    ranker = torch.export.export(system.ranker.eval(), (torch.zeros(3, len(NAMES)),), dynamic_shapes=({0: count},))
+    torch.export.save(ranker, folder / "ranker.pt2")

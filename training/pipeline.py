@@ -1,0 +1,278 @@
+"""The steps of a training run, each of which can be run again alone: data set, fit, evaluate and export.
+
+In: a run's key and moment. Out: a registered version. Steps hand over by files under models/.work/<run>; the version's
+name comes from data, parameters and code, so that the same training is never done twice.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import structlog
+import torch
+
+from feature_repo import ranking_inputs
+from feature_repo.ranking_inputs import NAMES
+from feature_repo.store import open_store
+from marquee import database
+from marquee.errors import MarqueeError
+from marquee.settings import Settings
+from training import baselines, dataset, evaluation, registry
+from training.dataset import Contents, Interactions, Split
+from training.export import export
+from training.manifest import MANIFEST, Manifest
+from training.ranker import CANDIDATE_COUNT
+from training.system import RankedLists, System, fit_system, ranked_lists, tuned
+from training.towers import TowerConfig
+
+_log = structlog.get_logger()
+_LIST_LENGTH = 50
+_FALLBACK_LENGTH = 200
+_MINIMUM_INTERACTIONS = 200
+
+
+class TrainingDataError(MarqueeError):
+    """There is not enough to learn from."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What fitting hands to the export."""
+
+    system: System
+    contents: Contents
+    lists: list[tuple[Split, list[RankedLists]]]
+    fallback: dict[str, list[str]]
+
+
+def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
+    """Extract interactions with consent up to `now`, the catalogue and the present features to Parquet.
+
+    Raises:
+        TrainingDataError: fewer than 200 interactions.
+    """
+    with database.connect(settings) as connection:
+        interactions = pd.DataFrame(
+            connection.execute(
+                "select subscriber_id, content_id, occurred_at, is_simulated from marts.fct_interactions "
+                "where has_personalization_consent and occurred_at <= %s order by occurred_at, interaction_id",
+                (now,),
+            ).fetchall(),
+            columns=["subscriber_id", "content_id", "occurred_at", "is_simulated"],
+        )
+        contents = pd.DataFrame(
+            connection.execute(
+                "select content_id, content_type, genre_vector, is_simulated from features.ftr_content__profile "
+                "order by content_id"
+            ).fetchall()
+        )
+        reference = pd.DataFrame(
+            connection.execute(
+                "select distinct on (subscriber_id) a.*, p.age_band, p.gender, p.plan, p.region, p.lifecycle_stage "
+                "from features.ftr_subscriber__activity as a "
+                "join features.ftr_subscriber__profile as p using (subscriber_id) "
+                "order by subscriber_id, a.event_timestamp desc"
+            ).fetchall()
+        )
+    if len(interactions) < _MINIMUM_INTERACTIONS:
+        raise TrainingDataError(
+            f"marts.fct_interactions holds {len(interactions)} interactions with consent to personalization; "
+            f"{_MINIMUM_INTERACTIONS} are needed. Import more events, or check `consents`"
+        )
+    folder = _work_dir(run_key, settings)
+    draft = folder.with_name(f"{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    interactions.to_parquet(draft / "interactions.parquet", index=False)
+    contents.to_parquet(draft / "contents.parquet", index=False)
+    reference.to_parquet(draft / "reference_features.parquet", index=False)
+    shutil.rmtree(folder, ignore_errors=True)
+    draft.rename(folder)
+    return folder
+
+
+def train_models(run_key: str, settings: Settings) -> str:
+    """Fit on both splits, then take everything in; returns the version's name. Does nothing when it is there already."""
+    folder = _work_dir(run_key, settings)
+    frame, content_frame = _read_extracts(folder)
+    version = _version_name(frame, content_frame, settings)
+    if (registry.artefact_dir(version, settings) / MANIFEST).exists() or (folder / "trained.pickle").exists():
+        _log.info("training.found", model_version=version)
+        return version
+    torch.set_num_threads(settings.torch_threads)
+    real = frame[~frame["is_simulated"]].reset_index(drop=True)
+    interactions, contents = dataset.read_frames(real, content_frame)
+    everything, _ = dataset.read_frames(frame, content_frame)
+    trained = _fit_everything(interactions, everything, contents, settings)
+    draft = folder / "trained.draft"
+    with draft.open("wb") as file:
+        pickle.dump(trained, file)
+    os.replace(draft, folder / "trained.pickle")
+    return version
+
+
+def evaluate_version(run_key: str, now: datetime, settings: Settings) -> str:
+    """Measure what `train_models` fitted, write the artefact and register the version; returns its name."""
+    folder = _work_dir(run_key, settings)
+    frame, content_frame = _read_extracts(folder)
+    version = _version_name(frame, content_frame, settings)
+    target = registry.artefact_dir(version, settings)
+    if not (target / MANIFEST).exists():
+        with (folder / "trained.pickle").open("rb") as file:
+            trained: Trained = pickle.load(file)  # noqa: S301  written by the step before, on this machine
+        _export(trained, frame, version, run_key, now, target, folder, settings)
+    manifest = Manifest.model_validate_json((target / MANIFEST).read_text())
+    metrics = json.loads((target / "evaluation" / "metrics.json").read_text())
+    with database.connect(settings) as connection:
+        registry.register(
+            connection, version, manifest.trained_at, manifest.data_from, manifest.data_until, metrics, {},
+            is_gate_passed=False,
+        )  # fmt: skip
+    return version
+
+
+def clean_up(run_key: str, settings: Settings) -> None:
+    """Remove a finished run's hand-over files."""
+    shutil.rmtree(_work_dir(run_key, settings), ignore_errors=True)
+
+
+def _fit_everything(
+    interactions: Interactions, everything: Interactions, contents: Contents, settings: Settings
+) -> Trained:
+    store = open_store(settings)
+    config = TowerConfig()
+
+    def progress(stage: str, epoch: int, loss: float) -> None:
+        _log.info("training.epoch", stage=stage, epoch=epoch, loss=round(loss, 4))
+
+    lists = []
+    calendar, last = dataset.temporal(interactions), dataset.leave_last_out(interactions)
+    # the leave-last-out one comes last: the served model goes on from it
+    for split, inner in (
+        (calendar, dataset.temporal(calendar.train, share=0.9)),
+        (last, dataset.leave_last_out(last.train)),
+    ):
+        system = fit_system(split, inner, contents, config, store, settings.seed, progress)
+        lists.append((split, ranked_lists(system, split, contents, store, _LIST_LENGTH)))
+    # everything is allowed now, articles and podcasts too
+    allowed = np.arange(len(contents.content_ids) + 1) > 0
+    tuned(system.retriever, everything, allowed, settings.seed, progress, "final: tuning")
+    served = System(system.retriever, system.ranker, baselines.neighbours(everything, len(contents.content_ids)))
+    return Trained(served, contents, lists, _fallback(everything, contents))
+
+
+def _fallback(interactions: Interactions, contents: Contents) -> dict[str, list[str]]:
+    count = len(contents.content_ids)
+    end = np.array([interactions.moments.max() + 1])
+    scores = {
+        "popular": baselines.popularity(interactions, count),
+        "popular_7d": baselines.popularity_before(interactions, count, end)[0],
+    }
+    return {
+        name: [contents.content_ids[item - 1] for item in np.argsort(-column[1:], kind="stable")[:_FALLBACK_LENGTH] + 1]
+        for name, column in scores.items()
+    }
+
+
+def _export(
+    trained: Trained,
+    frame: pd.DataFrame,
+    version: str,
+    run_key: str,
+    now: datetime,
+    target: Path,
+    folder: Path,
+    settings: Settings,
+) -> None:
+    frames = _evaluation_frames(trained)
+    metrics = evaluation.measure(frames["topk"], frames["relevant"], int(trained.contents.is_real.sum()))
+    config = trained.system.retriever.config
+    export(
+        target,
+        trained.system,
+        trained.contents,
+        trained.fallback,
+        frames,
+        evaluation.as_json(metrics),
+        pd.read_parquet(folder / "reference_features.parquet"),
+        Manifest(
+            model_version=version,
+            trained_at=now,
+            data_from=frame["occurred_at"].min().to_pydatetime(),
+            data_until=frame["occurred_at"].max().to_pydatetime(),
+            code_version=_code_version(),
+            run_key=run_key,
+            seed=settings.seed,
+            parameters=asdict(config),
+            sequence_length=config.sequence_length,
+            embedding_size=config.embedding_size,
+            ranker_features=NAMES,
+            candidate_count=CANDIDATE_COUNT,
+            files={},
+        ),
+    )
+
+
+def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
+    names = np.array(("", *trained.contents.content_ids), dtype=object)
+    topk, relevant, seen = [], [], []
+    for split, lists in trained.lists:
+        subscribers = np.array(split.train.subscriber_ids, dtype=object)
+        for ranked in lists:
+            k = ranked.items.shape[1]
+            topk.append(
+                pd.DataFrame(
+                    {
+                        "protocol": split.protocol,
+                        "model": ranked.model,
+                        "subscriber_id": subscribers[split.users].repeat(k),
+                        "content_id": names[ranked.items.ravel()],
+                        "rank": np.tile(np.arange(1, k + 1), len(split.users)),
+                        "score": ranked.scores.ravel(),
+                    }
+                )
+            )
+        counts = [len(items) for items in split.relevant]
+        relevant.append(
+            _pairs(split.protocol, subscribers[split.users].repeat(counts), names, np.concatenate(split.relevant))
+        )
+        seen.append(_pairs(split.protocol, subscribers[split.train.users], names, split.train.items))
+    return {"topk": pd.concat(topk), "relevant": pd.concat(relevant), "seen": pd.concat(seen)}
+
+
+def _pairs(protocol: str, subscribers: np.ndarray, names: np.ndarray, items: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({"protocol": protocol, "subscriber_id": subscribers, "content_id": names[items]})
+
+
+def _read_extracts(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    if not folder.exists():
+        raise TrainingDataError(f"there is no training set in {folder}; run build_training_set of this run first")
+    return pd.read_parquet(folder / "interactions.parquet"), pd.read_parquet(folder / "contents.parquet")
+
+
+def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, settings: Settings) -> str:
+    digest = hashlib.sha256()
+    digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
+    digest.update("\n".join(contents["content_id"]).encode())
+    digest.update(json.dumps([asdict(TowerConfig()), settings.seed, _code_version()]).encode())
+    return f"{frame['occurred_at'].max():%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
+
+
+def _code_version() -> str:
+    """Hash of the code that decides what a model is: this package and the ranking inputs."""
+    digest = hashlib.sha256()
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(ranking_inputs.__file__)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _work_dir(run_key: str, settings: Settings) -> Path:
+    return settings.models_dir / ".work" / re.sub(r"[^A-Za-z0-9_.-]", "_", run_key)

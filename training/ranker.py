@@ -1,0 +1,138 @@
+"""The re-ranker: a small network over `feature_repo.ranking_inputs`, trained to put what came next on top.
+
+Labels are the interactions that a retriever has not seen; their features are Feast's, as they were before the label.
+
+Legend: E lists, K candidates a list, F inputs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from feast import FeatureStore
+from torch import Tensor, nn
+
+from feature_repo import historical
+from feature_repo.columns import ContentFeatures, content_features
+from feature_repo.ranking_inputs import NAMES, ranking_inputs
+from training.dataset import Contents, Floats, Ints, Split
+
+CANDIDATE_COUNT = 100
+_EPOCHS = 60
+_MEAN_EVERY = 1e-6
+
+
+class Ranker(nn.Module):
+    """Inputs standardised by the training lists, then one hidden layer, and a straight path beside it."""
+
+    def __init__(self, mean: Tensor, spread: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("spread", spread)
+        self.straight = nn.Linear(len(mean), 1)
+        self.bent = nn.Sequential(nn.Linear(len(mean), 24), nn.GELU(), nn.Dropout(0.2), nn.Linear(24, 1))
+
+    def forward(self, inputs: Tensor) -> Tensor:  # (..., F) -> (...,)
+        mean: Tensor = self.mean  # type: ignore[assignment]
+        spread: Tensor = self.spread  # type: ignore[assignment]
+        scaled = (inputs - mean) / spread
+        return (self.straight(scaled) + self.bent(scaled)).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class CandidateLists:
+    """Candidates of E recommendations with their inputs.
+
+    Attributes:
+        items: (E, K) item numbers, best retrieved first.
+        inputs: (E, K, F)
+    """
+
+    items: Ints
+    inputs: Floats
+
+
+def candidate_lists(
+    store: FeatureStore,
+    contents: Contents,
+    split: Split,
+    candidates: Ints,
+    retrieval_scores: Floats,
+    neighbour_scores: Floats,
+) -> CandidateLists:
+    """Inputs of each candidate, point-in-time at each cut of `split`.
+
+    Args:
+        candidates: (E, K) item numbers.
+        retrieval_scores, neighbour_scores: (E, N + 1) of every content.
+    """
+    moments = pd.to_datetime(split.cuts, utc=True)
+    subscribers = historical.subscribers_before(
+        store, [split.train.subscriber_ids[user] for user in split.users], moments
+    )
+    k = candidates.shape[1]
+    names = np.array(("", *contents.content_ids), dtype=object)
+    pairs = historical.popularity_before(store, names[candidates.ravel()], moments.repeat(k))
+    profile = _profiles(contents, candidates.ravel())
+    columns = content_features(pd.concat([pairs, profile], axis=1), contents.side.shape[1] - 3)
+    inputs = np.empty((*candidates.shape, len(NAMES)), dtype=np.float32)
+    for row, (items, subscriber) in enumerate(zip(candidates, subscribers, strict=True)):
+        inputs[row] = ranking_inputs(
+            subscriber,
+            _rows(columns, row * k, (row + 1) * k),
+            retrieval_scores[row, items],
+            neighbour_scores[row, items],
+        )
+    return CandidateLists(candidates, inputs)
+
+
+def fit(lists: CandidateLists, relevant: list[Ints], seed: int) -> Ranker:
+    """Softmax over each list, mass shared by its relevant candidates; lists without one teach nothing."""
+    torch.manual_seed(seed)
+    wanted = np.stack([np.isin(items, found) for items, found in zip(lists.items, relevant, strict=True)])
+    usable = wanted.any(axis=1)
+    inputs = torch.from_numpy(lists.inputs[usable])
+    target = torch.from_numpy(wanted[usable].astype(np.float32))
+    target = target / target.sum(dim=1, keepdim=True).clamp(min=1.0)
+    flat = inputs.reshape(-1, inputs.shape[-1])
+    model = Ranker(flat.mean(dim=0), flat.std(dim=0) + _MEAN_EVERY)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-2)
+    model.train()
+    for _ in range(_EPOCHS):
+        for rows in torch.randperm(len(inputs)).split(64):
+            loss = -(target[rows] * model(inputs[rows]).log_softmax(dim=1)).sum(dim=1).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return model.eval()
+
+
+def rerank(model: Ranker, lists: CandidateLists, k: int) -> tuple[Ints, Floats]:
+    """The k best candidates of each list and their scores.  # (E, k), (E, k)"""
+    with torch.inference_mode():
+        scores = model(torch.from_numpy(lists.inputs)).numpy()
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(lists.items, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def _profiles(contents: Contents, items: Ints) -> pd.DataFrame:
+    types = np.array(("video", "article", "podcast"), dtype=object)
+    side = contents.side[items]
+    return pd.DataFrame(
+        {
+            "ftr_content__profile__content_type": types[side[:, -3:].argmax(axis=1)],
+            "ftr_content__profile__genre_vector": list(side[:, :-3]),
+        }
+    )
+
+
+def _rows(columns: ContentFeatures, start: int, stop: int) -> ContentFeatures:
+    return ContentFeatures(
+        columns.content_ids[start:stop],
+        columns.counts[start:stop],
+        columns.mean_watched_fraction[start:stop],
+        columns.days_since_published[start:stop],
+        columns.genres[start:stop],
+        columns.types[start:stop],
+    )

@@ -1,0 +1,127 @@
+"""Which versions there are, which one serves, and going back.
+
+In and out: ops.model_versions and ops.model_promotions; the artefacts lie under the models folder.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from marquee.errors import MarqueeError
+from marquee.settings import Settings
+
+
+class RegistryError(MarqueeError):
+    """A version is not there, or there is nothing to go back to."""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    model_version: str
+    trained_at: datetime
+    is_gate_passed: bool
+    is_champion: bool
+    ndcg_loo: float | None
+    ndcg_temporal: float | None
+
+
+def register(
+    connection: Connection[DictRow],
+    model_version: str,
+    trained_at: datetime,
+    data_from: datetime,
+    data_until: datetime,
+    metrics: list[dict[str, str | float | int | None]],
+    gate: dict[str, object],
+    *,
+    is_gate_passed: bool,
+) -> None:
+    """Record a version; recording it again changes nothing but the gate's judgement."""
+    connection.execute(
+        "insert into ops.model_versions "
+        "(model_version, trained_at, data_from, data_until, metrics, gate, is_gate_passed) "
+        "values (%s, %s, %s, %s, %s, %s, %s) on conflict (model_version) do update set "
+        "metrics = excluded.metrics, gate = excluded.gate, is_gate_passed = excluded.is_gate_passed",
+        (model_version, trained_at, data_from, data_until, Jsonb(metrics), Jsonb(gate), is_gate_passed),
+    )
+
+
+def champion(connection: Connection[DictRow]) -> str | None:
+    """The version that serves."""
+    row = connection.execute(
+        "select model_version from ops.model_promotions order by promotion_id desc limit 1"
+    ).fetchone()
+    return None if row is None else str(row["model_version"])
+
+
+def versions(connection: Connection[DictRow]) -> list[ModelVersion]:
+    """Every version, newest first."""
+    serving = champion(connection)
+    rows = connection.execute(
+        "select model_version, trained_at, is_gate_passed, metrics from ops.model_versions order by trained_at desc"
+    ).fetchall()
+    return [
+        ModelVersion(
+            row["model_version"],
+            row["trained_at"],
+            row["is_gate_passed"],
+            row["model_version"] == serving,
+            _metric(row["metrics"], "loo"),
+            _metric(row["metrics"], "temporal"),
+        )
+        for row in rows
+    ]
+
+
+def promote(
+    connection: Connection[DictRow], model_version: str, now: datetime, reason: str, settings: Settings
+) -> bool:
+    """Make a version serve; False when it does already.
+
+    Raises:
+        RegistryError: the version is not registered or its artefact is gone.
+    """
+    known = connection.execute("select 1 from ops.model_versions where model_version = %s", (model_version,)).fetchone()
+    if known is None:
+        raise RegistryError(f"no model version {model_version!r}; `marquee models list` shows them")
+    if not (artefact_dir(model_version, settings) / "manifest.json").exists():
+        raise RegistryError(f"the artefact of {model_version!r} is gone from {settings.models_dir}; train it again")
+    if champion(connection) == model_version:
+        return False
+    connection.execute(
+        "insert into ops.model_promotions (model_version, promoted_at, reason) values (%s, %s, %s)",
+        (model_version, now, reason),
+    )
+    return True
+
+
+def roll_back(connection: Connection[DictRow], now: datetime, settings: Settings) -> str:
+    """Make the champion's predecessor serve again and return it.
+
+    Raises:
+        RegistryError: there was no other champion before.
+    """
+    serving = champion(connection)
+    row = connection.execute(
+        "select model_version from ops.model_promotions where model_version <> %s order by promotion_id desc limit 1",
+        (serving,),
+    ).fetchone()
+    if serving is None or row is None:
+        raise RegistryError("no version served before the present one, so there is none to go back to")
+    promote(connection, row["model_version"], now, f"rolled back from {serving}", settings)
+    return str(row["model_version"])
+
+
+def artefact_dir(model_version: str, settings: Settings) -> Path:
+    return settings.models_dir / model_version
+
+
+def _metric(rows: list[dict[str, object]], protocol: str) -> float | None:
+    for row in rows:
+        if (row["protocol"], row["model"], row["metric"]) == (protocol, "marquee", "ndcg"):
+            return float(str(row["value"]))
+    return None

@@ -1,0 +1,108 @@
+"""The system as it serves: retriever, candidates, re-ranker; fitted and measured on one split.
+
+Stacking without looking ahead: the ranker learns from labels that the retriever it sees has not trained on; then the
+retriever takes those labels in, by a few more epochs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from feast import FeatureStore
+from scipy import sparse
+
+from feature_repo.ranking_inputs import NEIGHBOUR_WINDOW
+from training import baselines, ranker, towers
+from training.dataset import Contents, Floats, Interactions, Ints, Split
+from training.ranker import CANDIDATE_COUNT, Ranker
+from training.towers import TowerConfig, TwoTower
+
+Progress = Callable[[str, int, float], None]
+
+
+@dataclass(frozen=True)
+class System:
+    retriever: TwoTower
+    ranker: Ranker
+    similarity: sparse.csr_matrix
+
+
+@dataclass(frozen=True)
+class RankedLists:
+    """The k best of each subscriber of a split by one model.  # (E, k), (E, k)"""
+
+    model: str
+    items: Ints
+    scores: Floats
+
+
+def fit_system(
+    split: Split,
+    inner: Split,
+    contents: Contents,
+    config: TowerConfig,
+    store: FeatureStore,
+    seed: int,
+    progress: Progress,
+) -> System:
+    """Fit on the training side of `split`; `inner` is a split of that side, whose labels teach the ranker."""
+    epochs = config.temporal_epochs if split.protocol == "temporal" else config.epochs
+    torch.manual_seed(seed)
+    retriever = TwoTower(contents.side, config)
+    towers.fit(
+        retriever, inner.train.sequences(), epochs, seed, contents.is_real,
+        lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
+    )  # fmt: skip
+    lists = _lists(retriever, baselines.neighbours(inner.train, len(contents.content_ids)), inner, contents, store)
+    fitted = ranker.fit(lists, inner.relevant, seed)
+    tuned(retriever, split.train, contents.is_real, seed, progress, f"{split.protocol}: tuning")
+    return System(retriever, fitted, baselines.neighbours(split.train, len(contents.content_ids)))
+
+
+def tuned(
+    retriever: TwoTower, interactions: Interactions, allowed: np.ndarray, seed: int, progress: Progress, name: str
+) -> None:
+    """Take newer interactions in, by a few epochs at a third of the learning rate."""
+    config = retriever.config
+    retriever.config = replace(config, learning_rate=config.learning_rate / 3)
+    towers.fit(
+        retriever, interactions.sequences(), config.tuning_epochs, seed + 1, allowed,
+        lambda epoch, loss: progress(name, epoch, loss),
+    )  # fmt: skip
+    retriever.config = config
+
+
+def ranked_lists(system: System, split: Split, contents: Contents, store: FeatureStore, k: int) -> list[RankedLists]:
+    """Lists of the system, of its retriever alone, and of every baseline, on the same split."""
+    item_count = len(contents.content_ids)
+    histories = [split.train.sequences()[user] for user in split.users]
+    retrieval = _retrieval_scores(system.retriever, histories)
+    by_model = {
+        "popularity": np.tile(baselines.popularity(split.train, item_count), (len(split.users), 1)),
+        "popularity_7d": baselines.popularity_before(split.train, item_count, split.cuts),
+        "item_knn": baselines.neighbour_scores(system.similarity, histories),
+        "two_tower": retrieval,
+    }
+    lists = []
+    for model, scores in by_model.items():
+        items = baselines.top_unseen(scores, split, contents.is_real, k)
+        lists.append(RankedLists(model, items, np.take_along_axis(scores, items, axis=1).astype(np.float32)))
+    candidates = _lists(system.retriever, system.similarity, split, contents, store)
+    items, scores = ranker.rerank(system.ranker, candidates, k)
+    return [*lists, RankedLists("marquee", items, scores)]
+
+
+def _lists(
+    retriever: TwoTower, similarity: sparse.csr_matrix, split: Split, contents: Contents, store: FeatureStore
+) -> ranker.CandidateLists:
+    histories = [split.train.sequences()[user] for user in split.users]
+    retrieval = _retrieval_scores(retriever, histories)
+    nearby = baselines.neighbour_scores(similarity, histories, NEIGHBOUR_WINDOW)
+    count = min(CANDIDATE_COUNT, int(contents.is_real.sum()) // 2)
+    candidates = baselines.top_unseen(retrieval, split, contents.is_real, count)
+    return ranker.candidate_lists(store, contents, split, candidates, retrieval, nearby)
+
+
+def _retrieval_scores(retriever: TwoTower, histories: list[Ints]) -> Floats:
+    return towers.embed_subscribers(retriever, histories) @ towers.embed_contents(retriever).T
