@@ -3,6 +3,7 @@
 In: content id, type and genres. Out: the same SVG at every call, so that browsers may keep it.
 """
 
+import colorsys
 import hashlib
 import random
 from collections.abc import Sequence
@@ -43,6 +44,20 @@ def poster(content_id: str, content_type: str, genres: Sequence[str]) -> str:
         f"{shapes(chance, accent, saturation)}"
         f'<rect width="{_WIDTH}" height="{_HEIGHT}" fill="url(#foot)"/></svg>'
     )
+
+
+def tile_colours(content_id: str, genres: Sequence[str]) -> tuple[str, str]:
+    """The poster's background and accent as `#rrggbb`, for mail programs, which show neither SVG nor hsl()."""
+    seed = int.from_bytes(hashlib.sha256(content_id.encode()).digest()[:8], "big")
+    known = [_PALETTES[genre] for genre in genres if genre in _PALETTES]
+    base, accent, saturation = known[0] if known else (seed % 360, seed // 360 % 360, 45)
+    # white text on the background keeps a contrast of 4.5 at every hue
+    return _hex(base + seed % 25 - 12, saturation, 28), _hex(accent, saturation + 10, 60)
+
+
+def _hex(hue: int, saturation: int, lightness: int) -> str:
+    parts = colorsys.hls_to_rgb(hue % 360 / 360, lightness / 100, min(saturation, 100) / 100)
+    return "#" + "".join(f"{round(part * 255):02x}" for part in parts)
 
 
 def _hsl(hue: int, saturation: int, lightness: int) -> str:

@@ -4,7 +4,7 @@ In: a template name and values. Out: an HTMLResponse with headers that keep a pa
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +62,11 @@ def _environment() -> Environment:
 class Pages:
     """Renders the templates for one installation."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, is_simulated: Callable[[], bool]) -> None:
+        """`is_simulated` says, at each page, whether what is shown is the demo's and must be labelled so."""
         self._environment = _environment()
         self._environment.globals["links"] = navigation(settings)
+        self._environment.globals["is_simulated"] = is_simulated
 
     def render(self, template: str, *, status_code: int = 200, **values: object) -> HTMLResponse:
         html = self._environment.get_template(template).render(**values)

@@ -29,6 +29,7 @@ FALLBACK_WORDS = {
     FallbackReason.MODEL_MISSING: "No model has been trained yet, so here is what everybody watches.",
     FallbackReason.FEATURES_UNAVAILABLE: "The profiles cannot be reached just now, so here is what everybody watches.",
     FallbackReason.DEADLINE: "The personal list took too long just now, so here is what everybody watches.",
+    FallbackReason.INTERNAL_ERROR: "The personal list could not be made just now, so here is what everybody watches.",
 }
 
 
@@ -39,7 +40,8 @@ def show_homepage(
     anonymous_id: AnonymousId = None,
 ) -> Response:
     sample = demo_sample(runtime)
-    chosen = subscriber_id if subscriber_id is not None else (sample[0].subscriber_id if sample else "")
+    is_asked_for = subscriber_id is not None or anonymous_id is not None
+    chosen = subscriber_id or "" if is_asked_for or not sample else sample[0].subscriber_id
     page = build_homepage(runtime.recommender, chosen or None, utc_now(), anonymous_id)
     runtime.log_homepage(page)
     is_demo = runtime.settings.is_email_local

@@ -4,7 +4,7 @@ In: a subscriber id. Out: a URL-safe token that only this installation can make,
 still unsubscribe, so tokens do not expire; they open preferences only, never an account.
 """
 
-from itsdangerous import BadSignature, URLSafeSerializer
+from itsdangerous import BadData, URLSafeSerializer
 
 from marquee.errors import MarqueeError
 from marquee.kept_secrets import kept_secret
@@ -31,7 +31,7 @@ def read_token(token: str, settings: Settings) -> str:
     """
     try:
         subscriber_id = _serializer(settings).loads(token)
-    except BadSignature as error:
+    except BadData as error:
         raise InvalidLinkError("this preference link is not valid; use the newest email's link") from error
     if not isinstance(subscriber_id, str):
         raise InvalidLinkError("this preference link holds no subscriber; use the newest email's link")
@@ -40,12 +40,12 @@ def read_token(token: str, settings: Settings) -> str:
 
 def preferences_url(subscriber_id: str, settings: Settings) -> str:
     """Address of the subscriber's preference centre."""
-    return f"{settings.serving_url}/preferences?token={sign_subscriber(subscriber_id, settings)}"
+    return f"{settings.serving_url}/preferences/{sign_subscriber(subscriber_id, settings)}"
 
 
 def unsubscribe_url(subscriber_id: str, settings: Settings) -> str:
     """Address that takes the one-click POST of RFC 8058."""
-    return f"{settings.serving_url}/preferences/unsubscribe?token={sign_subscriber(subscriber_id, settings)}"
+    return f"{settings.serving_url}/preferences/{sign_subscriber(subscriber_id, settings)}/unsubscribe"
 
 
 def _serializer(settings: Settings) -> "URLSafeSerializer[str]":

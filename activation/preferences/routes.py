@@ -23,9 +23,7 @@ _GONE = "The profile that this link belongs to is no longer here. Please use the
 
 
 @router.get("/preferences", response_class=HTMLResponse, include_in_schema=False)
-def choose_subscriber(runtime: RuntimeDep, token: str | None = None) -> Response:
-    if token is not None:
-        return RedirectResponse(f"/preferences/{token}", status_code=303)
+def choose_subscriber(runtime: RuntimeDep) -> Response:
     people = demo_sample(runtime) if runtime.settings.is_email_local else []
     return runtime.pages.render(
         "preferences_demo.html",

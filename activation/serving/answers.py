@@ -15,6 +15,7 @@ class FallbackReason(StrEnum):
     MODEL_MISSING = "model_missing"
     FEATURES_UNAVAILABLE = "features_unavailable"
     DEADLINE = "deadline"
+    INTERNAL_ERROR = "internal_error"
 
 
 @dataclass(frozen=True)

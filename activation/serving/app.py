@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 
 from activation.pages import routes as pages
-from activation.pages.rendering import STATIC_DIR, Pages
+from activation.pages.rendering import STATIC_DIR
 from activation.preferences import routes as preferences
 from activation.serving import api, failures, static_sites
 from activation.serving.runtime import open_runtime
@@ -44,5 +44,5 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (api.router, pages.router, preferences.router, static_sites.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC_DIR), name="static")
-    failures.install(app, Pages(settings))
+    failures.install(app)
     return app

@@ -14,16 +14,23 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy import sparse
 
+from feature_repo.ranking_inputs import NAMES
 from marquee.errors import MarqueeError
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-# read at training and evaluation time only; a request never opens them, so a start does not wait for their checksums
-_NOT_SERVED = ("evaluation/", "reference_features")
+_SERVED = (
+    "content_ids.json",
+    "content_embeddings.npy",
+    "user_tower.pt2",
+    "ranker.pt2",
+    "item_neighbours.npz",
+    "fallback.json",
+)
 
 
 class ArtefactError(MarqueeError):
@@ -39,6 +46,7 @@ class Manifest(BaseModel):
     sequence_length: int
     embedding_size: int
     ranker_features: tuple[str, ...]
+    candidate_count: int = Field(ge=1)
     files: dict[str, str]
 
 
@@ -117,9 +125,21 @@ def load_artefact(directory: Path) -> Artefact:
     torch.set_num_threads(1)
     manifest = _read_manifest(directory)
     _verify(directory, manifest)
+    try:
+        artefact = _read(directory, manifest)
+        _check_shapes(directory, artefact)
+    except ArtefactError:
+        raise
+    # a version that cannot be read must leave the one before it in service, whatever library stumbles over it
+    except Exception as error:
+        raise ArtefactError(f"{directory} cannot be read as a model ({error}); train again") from error
+    return artefact
+
+
+def _read(directory: Path, manifest: Manifest) -> Artefact:
     content_ids = tuple(json.loads((directory / "content_ids.json").read_text()))
     fallback = _Fallback.model_validate_json((directory / "fallback.json").read_text())
-    artefact = Artefact(
+    return Artefact(
         manifest=manifest,
         content_ids=content_ids,
         embeddings=np.load(directory / "content_embeddings.npy", allow_pickle=False),
@@ -130,8 +150,6 @@ def load_artefact(directory: Path) -> Artefact:
         _tower=_program(directory / "user_tower.pt2"),
         _ranker=_program(directory / "ranker.pt2"),
     )
-    _check_shapes(directory, artefact)
-    return artefact
 
 
 def _read_manifest(directory: Path) -> Manifest:
@@ -145,12 +163,15 @@ def _read_manifest(directory: Path) -> Manifest:
 
 
 def _verify(directory: Path, manifest: Manifest) -> None:
-    for name, expected in manifest.files.items():
-        if name.startswith(_NOT_SERVED):
-            continue
-        path = directory / name
-        if not path.is_file():
-            raise ArtefactError(f"{directory} lacks {name}, which its manifest names; restore it or train again")
+    """Compare what a request reads with its checksums; evaluation files are training's and would only cost time."""
+    if unknown := set(manifest.ranker_features) - set(NAMES):
+        raise ArtefactError(
+            f"the ranker of {directory} wants {sorted(unknown)}, which serving does not know; train again"
+        )
+    for name in _SERVED:
+        path, expected = directory / name, manifest.files.get(name)
+        if expected is None or not path.is_file():
+            raise ArtefactError(f"{directory} lacks {name}, or its manifest does; restore it or train again")
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != expected:
             raise ArtefactError(f"{path} has sha256 {found}, its manifest says {expected}; restore it or train again")
@@ -175,7 +196,12 @@ def _check_shapes(directory: Path, artefact: Artefact) -> None:
         raise ArtefactError(
             f"the user tower of {directory} answers {embedding.shape}, not ({manifest.embedding_size},)"
         )
-    for candidates in (2, 200):
+    if artefact.neighbours.matrix.shape != (len(artefact.content_ids) + 1,) * 2:
+        raise ArtefactError(
+            f"{directory} has neighbours of shape {artefact.neighbours.matrix.shape}, expected a row and a column for "
+            f"each of {len(artefact.content_ids)} contents and padding"
+        )
+    for candidates in (2, manifest.candidate_count):
         scores = artefact.rank(np.zeros((candidates, len(manifest.ranker_features)), dtype=np.float32))
         if scores.shape != (candidates,):
             raise ArtefactError(f"the ranker of {directory} answers {scores.shape} for {candidates} candidates")

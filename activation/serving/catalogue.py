@@ -58,6 +58,11 @@ class Catalogue:
         return {content.content_id: content for content in self.contents}
 
     @cached_property
+    def is_simulated(self) -> bool:
+        """Whether this is the demo: its people, articles and podcasts are made up; an imported catalogue has none."""
+        return any(content.is_simulated for content in self.contents)
+
+    @cached_property
     def newest(self) -> tuple[Content, ...]:
         """By date of publication, then by popularity."""
         dated = [(content.published_at, content) for content in self.contents if content.published_at is not None]

@@ -24,12 +24,12 @@ class Champion:
         self.load_error: str | None = None
         self._failed_version: str | None = None
 
-    def refresh(self, connection: Connection[DictRow]) -> bool:
-        """Load the promoted version unless it serves already; True if another one serves now."""
+    def refresh(self, connection: Connection[DictRow]) -> None:
+        """Load the promoted version into `artefact` unless it is there already."""
         version = promoted_version(connection)
         if version is None or (self.artefact is not None and self.artefact.model_version == version):
             self.load_error = self._failed_version = None
-            return False
+            return
         try:
             artefact = load_artefact(self._models_dir / version)
         except ArtefactError as error:
@@ -37,11 +37,10 @@ class Champion:
                 _log.error("the promoted model does not load; the one before it goes on", reason=str(error))
             self._failed_version = version
             self.load_error = str(error)
-            return False
+            return
         self.artefact = artefact
         self.load_error = self._failed_version = None
         _log.info("another model serves", model_version=version)
-        return True
 
 
 def promoted_version(connection: Connection[DictRow]) -> str | None:

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 
 from activation.pages.rendering import Pages
 from activation.serving.api import ErrorOut, FieldProblem
+from activation.serving.runtime import Runtime
 from marquee.errors import MarqueeError
 
 _log = structlog.get_logger()
@@ -27,7 +28,7 @@ _REMEDIES = {
 _PAGE_TITLES = {404: "There is nothing here", 410: "This link has come to its end", 403: "This was not sent from here"}
 
 
-def install(app: FastAPI, pages: Pages) -> None:
+def install(app: FastAPI) -> None:
     """Answer every error of `app` in words."""
 
     @app.exception_handler(RequestValidationError)
@@ -48,15 +49,15 @@ def install(app: FastAPI, pages: Pages) -> None:
     async def refused(request: Request, error: HTTPException) -> Response:
         if _is_for_people(request):
             title = _PAGE_TITLES.get(error.status_code, "This did not work")
-            return pages.render("message.html", status_code=error.status_code, title=title, text=error.detail)
+            return _pages(request).render("message.html", status_code=error.status_code, title=title, text=error.detail)
         answer = ErrorOut(error=str(error.detail))
         return JSONResponse(answer.model_dump(), status_code=error.status_code, headers=error.headers)
 
     @app.exception_handler(MarqueeError)
     async def unavailable(request: Request, error: MarqueeError) -> Response:
-        _log.warning("a request could not be answered", path=request.scope["route"].path, reason=str(error))
+        _log.warning("a request could not be answered", path=_pattern(request), reason=str(error))
         if _is_for_people(request):
-            return pages.render(
+            return _pages(request).render(
                 "message.html",
                 status_code=503,
                 title="Back in a moment",
@@ -66,6 +67,30 @@ def install(app: FastAPI, pages: Pages) -> None:
             ErrorOut(error="the profiles cannot be reached just now; try again in a moment").model_dump(),
             status_code=503,
         )
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, _error: Exception) -> Response:
+        # the server logs the trace itself once this is answered
+        if _is_for_people(request):
+            return _pages(request).render(
+                "message.html",
+                status_code=500,
+                title="This did not work",
+                text="The fault is ours and has been written down. Please try again in a moment.",
+            )
+        return JSONResponse(
+            ErrorOut(error="the fault is ours; it is in the server's log").model_dump(), status_code=500
+        )
+
+
+def _pages(request: Request) -> Pages:
+    runtime: Runtime = request.app.state.runtime
+    return runtime.pages
+
+
+def _pattern(request: Request) -> str:
+    """The route's path: the real one may hold a subscriber's token."""
+    return str(getattr(request.scope.get("route"), "path", "unknown"))
 
 
 def _is_for_people(request: Request) -> bool:

@@ -23,7 +23,7 @@ def build_homepage(
     rail_length: int = 14,
 ) -> Homepage:
     """The rails for this subscriber at this moment. Never raises."""
-    # twice what is shown: what a title's twin takes away is filled from the rest
+    # more than is shown: what a title's twin takes away is filled from the rest
     answer = recommender.answer(subscriber_id, max(_FOR_YOU_COUNT, rail_length), "homepage", now, anonymous_id)
     return arrange(answer, rail_length)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+import psycopg
 import structlog
 
 from activation.serving.warehouse import Warehouse
@@ -91,7 +92,7 @@ class ImpressionLog:
         self._thread.join(timeout=5)
         try:
             self.flush()
-        except MarqueeError as error:
+        except (MarqueeError, psycopg.Error) as error:
             self.dropped_count += self.waiting_count
             _log.warning("impressions are lost at the end", count=self.waiting_count, reason=str(error))
 
@@ -109,3 +110,8 @@ class ImpressionLog:
                 self.flush()
             except MarqueeError as error:
                 _log.warning("impressions wait for the database", count=self.waiting_count, reason=str(error))
+            except psycopg.Error as error:
+                # a batch that the table refuses would be refused for ever, and hold up all that follow
+                _log.error("impressions are refused and dropped", count=len(self._pending), reason=str(error))
+                self.dropped_count += len(self._pending)
+                self._pending = []

@@ -69,8 +69,10 @@ class LiveState:
         """
         with self._lock, self._warehouse.connection(wait_seconds=2) as connection:
             self._keep_features_ready()
-            has_new_model = self._champion.refresh(connection)
+            self._champion.refresh(connection)
             seen = _newest_build(connection)
+            # by what the snapshot holds, not by what was just loaded: reading the rest may have failed the last time
+            has_new_model = self.snapshot.artefact is not self._champion.artefact
             is_complete = self.snapshot.artefact is None or self.snapshot.contents is not None
             if has_new_model or seen != self._seen or not is_complete:
                 self.snapshot = self._read_snapshot(connection)
@@ -104,12 +106,16 @@ class LiveState:
     def _refresh_or_note(self) -> None:
         try:
             self.refresh()
-        except (MarqueeError, psycopg.Error) as error:
+        # whatever went wrong, this thread is the only one that can mend it
+        except Exception as error:
+            is_defect = not isinstance(error, MarqueeError | psycopg.Error)
+            if is_defect:
+                _log.exception("the serving state could not be renewed")
             before = self.status
             if before.is_database_reachable or before.refreshed_at is None:
                 _log.warning("serving goes on with what it last read", reason=str(error))
             self.status = ServingStatus(
-                before.model_version, len(self.snapshot.catalogue.contents), False, before.refreshed_at, str(error)
+                before.model_version, len(self.snapshot.catalogue.contents), is_defect, before.refreshed_at, str(error)
             )
             self._warehouse.drop_broken()
 

@@ -1,4 +1,4 @@
-"""The two-stage recommender: retrieve 200 of all contents by embedding, rank them by features, explain the best.
+"""The two-stage recommender: retrieve the nearest contents by embedding, rank them by features, explain the best.
 
 In: a subscriber or anonymous id, a moment. Out: always a `Recommendation`: personal where profile, consent, features
 and model allow it in time, else the popular contents with the reason.
@@ -34,7 +34,6 @@ from marquee.settings import Settings
 
 _log = structlog.get_logger()
 
-CANDIDATE_COUNT = 200
 MAX_COUNT = 100
 _WORKERS = 4
 
@@ -64,15 +63,11 @@ class _NotPersonalError(MarqueeError):
 class Recommender:
     """Answers requests from any number of threads; a background thread keeps model, catalogue and features current."""
 
-    def __init__(
-        self, settings: Settings, warehouse: Warehouse, state: LiveState, deadline_seconds: float | None
-    ) -> None:
+    def __init__(self, warehouse: Warehouse, state: LiveState, deadline_seconds: float | None) -> None:
         self._warehouse = warehouse
         self._state = state
         self._deadline_seconds = deadline_seconds
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="recommend")
-        self.warehouse = warehouse
-        self.settings = settings
 
     def recommend(
         self,
@@ -104,6 +99,10 @@ class Recommender:
         except (MarqueeError, psycopg.Error) as error:
             _log.warning("a personal list was not possible", surface=surface, reason=str(error))
             return _fallback(snapshot, _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE), count, now)
+        # a subscriber must not see a model's or a library's defect; the log has its trace
+        except Exception:
+            _log.exception("a personal list failed", surface=surface, model_version=_version(snapshot))
+            return _fallback(snapshot, _NotPersonalError(FallbackReason.INTERNAL_ERROR), count, now)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -197,7 +196,7 @@ def open_recommender(
     """
     warehouse = Warehouse(settings)
     state = LiveState(settings, warehouse, features or FeastFeatures(settings))
-    recommender = Recommender(settings, warehouse, state, deadline_seconds)
+    recommender = Recommender(warehouse, state, deadline_seconds)
     state.start()
     return recommender
 
@@ -210,11 +209,16 @@ def retrieve(
     similarities[~snapshot.showable] = -np.inf
     gone = consumed.union(history.content_ids)
     similarities[[artefact.item_of[content_id] for content_id in gone if content_id in artefact.item_of]] = -np.inf
-    count = min(CANDIDATE_COUNT, len(similarities))
+    # as many as in training: the ranker judges a candidate by its place among them
+    count = min(artefact.manifest.candidate_count, len(similarities))
     nearest = np.argpartition(-similarities, count - 1)[:count]
     nearest = nearest[np.isfinite(similarities[nearest])]
     nearest = nearest[np.argsort(-similarities[nearest], kind="stable")]
     return nearest.astype(np.int64), similarities[nearest]
+
+
+def _version(snapshot: Snapshot) -> str | None:
+    return snapshot.artefact.model_version if snapshot.artefact is not None else None
 
 
 def title_key(title: str) -> str:

@@ -57,12 +57,13 @@ class Runtime:
 def open_runtime(settings: Settings) -> Runtime:
     """Everything that a running app needs; works without a database, too."""
     warehouse = Warehouse(settings)
+    recommender = open_recommender(settings, deadline_seconds=settings.serving_deadline_seconds)
     return Runtime(
         settings=settings,
         warehouse=warehouse,
-        recommender=open_recommender(settings, deadline_seconds=settings.serving_deadline_seconds),
+        recommender=recommender,
         impressions=ImpressionLog(warehouse),
-        pages=Pages(settings),
+        pages=Pages(settings, lambda: recommender.snapshot.catalogue.is_simulated),
     )
 
 

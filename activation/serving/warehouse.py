@@ -45,7 +45,7 @@ class Warehouse:
         """A connection in autocommit mode.
 
         Raises:
-            DatabaseError: none could be had within `wait_seconds`, or it broke while in use.
+            DatabaseError: none could be had within `wait_seconds`, it broke while in use, or a table is not built yet.
         """
         try:
             with self._pool.connection(timeout=wait_seconds) as connection:
@@ -53,6 +53,10 @@ class Warehouse:
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise database.DatabaseError(
                 f"the warehouse does not answer ({error}); start it with `marquee up`"
+            ) from error
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+            raise database.DatabaseError(
+                f"the warehouse lacks a table ({error.diag.message_primary}); build it with `marquee run`"
             ) from error
 
     def drop_broken(self) -> None:

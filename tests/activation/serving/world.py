@@ -1,11 +1,12 @@
 """A small media house for serving tests: marts and features by hand, real Feast, a tiny model.
 
-Contents c01 ... c40 come in two tastes: odd ones are dramas, even ones comedies. The tower of the model points to what was
-consumed last, so that a lover of dramas is given dramas; the ranker follows retrieval.
+Contents c01 ... c40 come in two tastes: odd ones are dramas, even ones comedies. The tower of the model points to what
+was consumed last, so that a lover of dramas is given dramas; the ranker follows retrieval.
 """
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 GENRES = 18
 CONTENT_COUNT = 40
 SEQUENCE_LENGTH = 8
+CANDIDATE_COUNT = 20
 CONTENT_IDS = tuple(f"c{number:02}" for number in range(1, CONTENT_COUNT + 1))
 
 DRAMA_LOVER = "s-drama"
@@ -158,8 +160,7 @@ def add_person(connection: Connection[DictRow], person: Person) -> None:
         )
     for place, content_id in enumerate(person.consumed):
         connection.execute(
-            "insert into marts.fct_interactions values "
-            "(%s, %s, %s, %s, 'play', 0.9, 'web', %s, %s, false)",
+            "insert into marts.fct_interactions values (%s, %s, %s, %s, 'play', 0.9, 'web', %s, %s, false)",
             (f"{name}-{place}", name, content_id, NOW - timedelta(hours=len(person.consumed) - place), name, consent),
         )
     moment = NOW - timedelta(hours=1)
@@ -236,9 +237,17 @@ def write_artefact(models_dir: Path, model_version: str, content_ids: Sequence[s
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     manifest = {
         "model_version": model_version, "sequence_length": SEQUENCE_LENGTH, "embedding_size": 4,
-        "ranker_features": list(NAMES), "files": files,
+        "ranker_features": list(NAMES), "candidate_count": CANDIDATE_COUNT, "files": files,
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def copy_version(models_dir: Path, old: str, new: str) -> Path:
+    """The same model under another version's name: quicker than exporting it again."""
+    folder = shutil.copytree(models_dir / old, models_dir / new)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps({**manifest, "model_version": new}))
     return folder
 
 
