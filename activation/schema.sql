@@ -2,9 +2,11 @@
 create schema if not exists activation;
 
 -- One row an occurrence of a campaign for a subscriber. The unique key is what makes a message go out once.
+-- `claimed`: about to be sent; `held`: nobody knows yet whether it went; `failed`: the provider refused it for good.
 create table if not exists activation.sends (
     send_id uuid primary key default gen_random_uuid(),
     campaign_id text not null,
+    category text not null,
     subscriber_id text not null,
     occurrence_key text not null,
     email_hash text not null,
@@ -16,6 +18,12 @@ create table if not exists activation.sends (
     settled_at timestamptz,
     unique (campaign_id, subscriber_id, occurrence_key)
 );
+-- Subscriber ids change when identities merge, and two can share an address: one address gets an occurrence once.
+create unique index if not exists sends_once_per_address
+    on activation.sends (campaign_id, email_hash, occurrence_key);
+create index if not exists sends_by_address on activation.sends (email_hash, claimed_at desc);
+create index if not exists sends_by_subscriber on activation.sends (subscriber_id, claimed_at desc);
+create index if not exists sends_unsettled on activation.sends (campaign_id) where status in ('claimed', 'held');
 
 -- Who was a candidate and got nothing, and why, by run: a marketer's exclusion counts.
 create table if not exists activation.campaign_runs (

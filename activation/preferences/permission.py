@@ -1,0 +1,71 @@
+"""Whether a subscriber may be written to at an address, as it stands at this moment; for one and for many alike.
+
+In: subscriber ids with the hash of the address each is written to. Out: those who may be. The rule is
+`choices.read_granted`'s, the newest word wherever it was said, and one more: whoever took leave under an id that this
+address had before (ids change when identities merge) is not written to there again on the strength of an older consent.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+_PERMITTED = """
+with people as (
+
+    select subscriber_id, email_hash
+    from unnest(%(subscriber_ids)s::text[], %(email_hashes)s::text[]) as wanted (subscriber_id, email_hash)
+
+),
+
+said as (
+
+    select people.subscriber_id, consents.is_granted, consents.recorded_at as said_at
+    from people inner join marts.fct_consents as consents using (subscriber_id)
+    where consents.purpose = %(purpose)s
+    union all
+    select people.subscriber_id, changes.is_granted, changes.changed_at
+    from people inner join activation.preference_changes as changes using (subscriber_id)
+    where changes.purpose = %(purpose)s
+    union all
+    -- the address's other ids can refuse for it, never allow
+    select people.subscriber_id, changes.is_granted, changes.changed_at
+    from people
+    inner join activation.sends using (email_hash)
+    inner join activation.preference_changes as changes on sends.subscriber_id = changes.subscriber_id
+    where changes.purpose = %(purpose)s and not changes.is_granted
+
+),
+
+newest as (
+
+    select distinct on (subscriber_id) subscriber_id, is_granted
+    from said
+    order by subscriber_id, said_at desc, is_granted
+
+)
+
+select subscriber_id from newest where is_granted
+"""
+
+
+@dataclass(frozen=True)
+class Addressee:
+    """A subscriber id with the sha256 of the address to write to."""
+
+    subscriber_id: str
+    email_hash: str
+
+
+def read_permitted(connection: Connection[DictRow], purpose: str, addressees: Sequence[Addressee]) -> frozenset[str]:
+    """Subscriber ids of those who may be written to for `purpose` now."""
+    rows = connection.execute(
+        _PERMITTED,
+        {
+            "purpose": purpose,
+            "subscriber_ids": [one.subscriber_id for one in addressees],
+            "email_hashes": [one.email_hash for one in addressees],
+        },
+    )
+    return frozenset(row["subscriber_id"] for row in rows)
