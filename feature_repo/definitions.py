@@ -70,7 +70,8 @@ PROFILE = FeatureView(
 POPULARITY = FeatureView(
     name="ftr_content__popularity",
     entities=[CONTENT],
-    ttl=_NO_EXPIRY,
+    # dbt writes a row at least every 28 days: the join need not look back over the whole history
+    ttl=timedelta(days=29),
     schema=[
         Field(name="interaction_count_1d", dtype=Int64),
         Field(name="interaction_count_7d", dtype=Int64),

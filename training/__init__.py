@@ -1,1 +1,1 @@
-"""The recommender: data set, towers, re-ranker, evaluation, gate and registry. Serving reads only what export.py writes."""
+"""The recommender: data set, towers, re-ranker, evaluation, gate, registry. Serving reads what export.py writes."""

@@ -54,7 +54,8 @@ def neighbour_scores(similarity: sparse.csr_matrix, sequences: list[Ints], recen
     history = sparse.csr_matrix(
         (np.ones(len(items), dtype=np.float32), (rows, items)), shape=(len(sequences), similarity.shape[0])
     )
-    return (history @ similarity).toarray().astype(np.float32)
+    scores: Floats = (history @ similarity).toarray().astype(np.float32)
+    return scores
 
 
 def top_unseen(scores: Floats, split: Split, allowed: np.ndarray, k: int) -> Ints:
@@ -62,9 +63,8 @@ def top_unseen(scores: Floats, split: Split, allowed: np.ndarray, k: int) -> Int
     scores = np.where(allowed, scores, -np.inf) if scores.ndim == 2 else np.tile(
         np.where(allowed, scores, -np.inf), (len(split.users), 1)
     )  # fmt: skip
-    sequences = split.train.sequences()
-    for row, user in enumerate(split.users.tolist()):
-        scores[row, sequences[user]] = -np.inf
+    for row, seen in enumerate(split.histories()):
+        scores[row, seen] = -np.inf
     best = np.argpartition(-scores, k, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
     return np.take_along_axis(best, order, axis=1)

@@ -64,6 +64,11 @@ class Split:
     cuts: Ints
     relevant: list[Ints]
 
+    def histories(self) -> list[Ints]:
+        """What each of the E subscribers consumed on the training side, oldest first."""
+        sequences = self.train.sequences()
+        return [sequences[user] for user in self.users]
+
 
 def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Interactions, Contents]:
     """Columns of the two extracts.
@@ -123,8 +128,7 @@ def temporal(interactions: Interactions, share: float = 0.8) -> Split:
 
 
 def _drop_seen(split: Split) -> Split:
-    sequences = split.train.sequences()
-    relevant = [np.setdiff1d(items, sequences[user]) for user, items in zip(split.users, split.relevant, strict=True)]
+    relevant = [np.setdiff1d(items, seen) for seen, items in zip(split.histories(), split.relevant, strict=True)]
     kept = np.array([len(items) > 0 for items in relevant], dtype=bool)
     return Split(
         split.protocol,

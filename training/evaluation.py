@@ -28,13 +28,14 @@ class MetricRow:
 def measure(topk: pd.DataFrame, relevant: pd.DataFrame, catalogue_size: int) -> list[MetricRow]:
     """NDCG, recall, reciprocal rank and coverage at 10 of every model on every protocol."""
     rows = []
-    for (protocol, model), lists in topk.groupby(["protocol", "model"], sort=False):
+    for key, lists in topk.groupby(["protocol", "model"], sort=False):
+        protocol, model = map(str, key)
         values = per_subscriber(lists, relevant[relevant["protocol"] == protocol])
         for metric in ("ndcg", "recall", "mrr"):
             column = values[metric].to_numpy()
             low, high = metrics.bootstrap_interval(column)
             rows.append(MetricRow(protocol, model, metric, K, float(column.mean()), low, high, len(column)))
-        covered = lists["content_id"].nunique() / catalogue_size
+        covered = lists.loc[lists["rank"] <= K, "content_id"].nunique() / catalogue_size
         rows.append(MetricRow(protocol, model, "coverage", K, covered, None, None, len(values)))
     return rows
 
@@ -47,7 +48,7 @@ def per_subscriber(lists: pd.DataFrame, relevant: pd.DataFrame) -> pd.DataFrame:
     found = np.zeros((len(wanted), K), dtype=bool)
     for row, (shown, needed) in enumerate(zip(ranked, wanted, strict=True)):
         found[row, : len(shown)] = [content_id in set(needed) for content_id in shown]
-    counts = wanted.map(len).to_numpy()
+    counts = np.array([len(needed) for needed in wanted], dtype=np.int64)
     return pd.DataFrame(
         {
             "ndcg": metrics.ndcg(found, counts),

@@ -1,11 +1,10 @@
-"""Writes the artefact that serving reads: towers and ranker as exported programs, embeddings, neighbours, fallback lists.
+"""Writes the artefact that serving reads: exported towers and ranker, embeddings, neighbours, fallback lists.
 
-In: a fitted system and the frames of its evaluation. Out: a directory with a manifest, written whole under another name
-and then renamed. The format is docs/ARCHITECTURE.md's, "Model artefact".
+In: a fitted system and the frames of its evaluation. Out: a directory with a manifest, written whole under another
+name and then renamed. The format is docs/ARCHITECTURE.md's, "Model artefact".
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -52,7 +51,7 @@ def export(
     files = {str(path.relative_to(draft)): checksum(path) for path in sorted(draft.rglob("*")) if path.is_file()}
     (draft / MANIFEST).write_text(manifest.model_copy(update={"files": files}).model_dump_json(indent=2))
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(draft, folder)
+    draft.replace(folder)
 
 
 def _write_programs(folder: Path, system: System) -> None:

@@ -6,7 +6,6 @@ name comes from data, parameters and code, so that the same training is never do
 
 import hashlib
 import json
-import os
 import pickle
 import re
 import shutil
@@ -100,7 +99,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
 
 
 def train_models(run_key: str, settings: Settings) -> str:
-    """Fit on both splits, then take everything in; returns the version's name. Does nothing when it is there already."""
+    """Fit on both splits, then take everything in; returns the version's name. What is there already is not redone."""
     folder = _work_dir(run_key, settings)
     frame, content_frame = _read_extracts(folder)
     version = _version_name(frame, content_frame, settings)
@@ -115,7 +114,7 @@ def train_models(run_key: str, settings: Settings) -> str:
     draft = folder / "trained.draft"
     with draft.open("wb") as file:
         pickle.dump(trained, file)
-    os.replace(draft, folder / "trained.pickle")
+    draft.replace(folder / "trained.pickle")
     return version
 
 

@@ -28,16 +28,17 @@ class Ranker(nn.Module):
 
     def __init__(self, mean: Tensor, spread: Tensor) -> None:
         super().__init__()
+        self.mean: Tensor
+        self.spread: Tensor
         self.register_buffer("mean", mean)
         self.register_buffer("spread", spread)
         self.straight = nn.Linear(len(mean), 1)
         self.bent = nn.Sequential(nn.Linear(len(mean), 24), nn.GELU(), nn.Dropout(0.2), nn.Linear(24, 1))
 
     def forward(self, inputs: Tensor) -> Tensor:  # (..., F) -> (...,)
-        mean: Tensor = self.mean  # type: ignore[assignment]
-        spread: Tensor = self.spread  # type: ignore[assignment]
-        scaled = (inputs - mean) / spread
-        return (self.straight(scaled) + self.bent(scaled)).squeeze(-1)
+        scaled = (inputs - self.mean) / self.spread
+        scores: Tensor = self.straight(scaled) + self.bent(scaled)
+        return scores.squeeze(-1)
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def candidate_lists(
     )
     k = candidates.shape[1]
     names = np.array(("", *contents.content_ids), dtype=object)
-    pairs = historical.popularity_before(store, names[candidates.ravel()], moments.repeat(k))
+    pairs = historical.popularity_before(store, names[candidates.ravel()].tolist(), moments.repeat(k))
     profile = _profiles(contents, candidates.ravel())
     columns = content_features(pd.concat([pairs, profile], axis=1), contents.side.shape[1] - 3)
     inputs = np.empty((*candidates.shape, len(NAMES)), dtype=np.float32)
@@ -100,7 +101,7 @@ def fit(lists: CandidateLists, relevant: list[Ints], seed: int) -> Ranker:
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-2)
     model.train()
     for _ in range(_EPOCHS):
-        for rows in torch.randperm(len(inputs)).split(64):
+        for rows in torch.split(torch.randperm(len(inputs)), 64):
             loss = -(target[rows] * model(inputs[rows]).log_softmax(dim=1)).sum(dim=1).mean()
             optimizer.zero_grad()
             loss.backward()

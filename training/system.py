@@ -76,7 +76,7 @@ def tuned(
 def ranked_lists(system: System, split: Split, contents: Contents, store: FeatureStore, k: int) -> list[RankedLists]:
     """Lists of the system, of its retriever alone, and of every baseline, on the same split."""
     item_count = len(contents.content_ids)
-    histories = [split.train.sequences()[user] for user in split.users]
+    histories = split.histories()
     retrieval = _retrieval_scores(system.retriever, histories)
     by_model = {
         "popularity": np.tile(baselines.popularity(split.train, item_count), (len(split.users), 1)),
@@ -96,7 +96,7 @@ def ranked_lists(system: System, split: Split, contents: Contents, store: Featur
 def _lists(
     retriever: TwoTower, similarity: sparse.csr_matrix, split: Split, contents: Contents, store: FeatureStore
 ) -> ranker.CandidateLists:
-    histories = [split.train.sequences()[user] for user in split.users]
+    histories = split.histories()
     retrieval = _retrieval_scores(retriever, histories)
     nearby = baselines.neighbour_scores(similarity, histories, NEIGHBOUR_WINDOW)
     count = min(CANDIDATE_COUNT, int(contents.is_real.sum()) // 2)

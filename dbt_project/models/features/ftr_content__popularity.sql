@@ -1,4 +1,5 @@
--- A row at the end of each day on which somebody consumed the content, and one at as_of.
+-- A row at the end of each day on which a count changes: somebody consumed the content, or that day left a window; one at
+-- as_of; and one each 28 days, so that a reader never has to look back further than the longest window.
 with days as (
 
     select
@@ -11,11 +12,20 @@ with days as (
 
 ),
 
-today as (
+changes as (
 
-    select
-        content_id,
-        ({{ as_of() }} at time zone 'UTC')::date as day
+    select days.content_id, days.day + windows.length as day
+    from days
+    cross join (values (0), (1), (7), (28)) as windows (length)
+    union
+    select days.content_id, series.moment::date as day
+    from (select content_id, min(day) as first_day from days group by content_id) as days
+    cross join
+        lateral generate_series(
+            days.first_day::timestamp, {{ as_of() }} at time zone 'UTC', interval '28 days'
+        ) as series (moment)
+    union
+    select content_id, ({{ as_of() }} at time zone 'UTC')::date as day
     from {{ ref('dim_content') }}
 
 ),
@@ -23,12 +33,13 @@ today as (
 filled as (
 
     select
-        coalesce(days.content_id, today.content_id) as content_id,
-        coalesce(days.day, today.day) as day,
+        changes.content_id,
+        changes.day,
         coalesce(days.interaction_count, 0) as interaction_count,
         coalesce(days.watched_sum, 0) as watched_sum
-    from days
-    full join today on days.content_id = today.content_id and days.day = today.day
+    from changes
+    left join days on changes.content_id = days.content_id and changes.day = days.day
+    where changes.day <= ({{ as_of() }} at time zone 'UTC')::date
 
 ),
 

@@ -1,0 +1,22 @@
+"""Small interactions and catalogues for the tests of training."""
+
+import numpy as np
+
+from training.dataset import Contents, Interactions
+
+DAY = 86_400 * 10**9
+
+
+def interactions(rows: list[tuple[int, int, int]], user_count: int | None = None) -> Interactions:
+    """From (user, item, moment in days), ordered by time."""
+    ordered = sorted(rows, key=lambda row: row[2])
+    users, items, days = (np.array(column, dtype=np.int64) for column in zip(*ordered, strict=True))
+    count = user_count or int(users.max()) + 1
+    return Interactions(tuple(f"s{n}" for n in range(count)), users, items, days * DAY)
+
+
+def contents(count: int, side_size: int = 4, seed: int = 1) -> Contents:
+    """`count` contents with random side features, all real."""
+    side = np.random.default_rng(seed).random((count + 1, side_size)).astype(np.float32)
+    side[0] = 0.0
+    return Contents(tuple(f"c{n}" for n in range(1, count + 1)), side, np.arange(count + 1) > 0)

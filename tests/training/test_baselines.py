@@ -1,0 +1,48 @@
+"""Popularity, popularity of the week and item-kNN against their definitions."""
+
+import numpy as np
+import pytest
+
+from tests.training.columns import DAY, interactions
+from training import baselines
+from training.dataset import leave_last_out
+
+
+def test_popularity_of_the_week_forgets_and_looks_back_from_each_cut() -> None:
+    train = interactions([(0, 1, 0), (1, 1, 1), (2, 1, 2), (0, 2, 20), (1, 3, 40)])
+    scores = baselines.popularity_before(train, 3, np.array([3, 21, 41]) * DAY)
+    assert scores.argmax(axis=1).tolist() == [1, 2, 3]
+    # what happens at the cut or later is not known
+    assert baselines.popularity_before(train, 3, np.array([20 * DAY]))[0, 2] < 1
+
+
+def test_item_knn_is_the_cosine_of_who_consumed_what() -> None:
+    generator = np.random.default_rng(4)
+    rows = [(int(u), int(i), n) for n, (u, i) in enumerate(generator.integers([0, 1], [9, 8], size=(60, 2)))]
+    train = interactions(rows, user_count=9)
+    seen = np.zeros((9, 8))
+    seen[train.users, train.items] = 1
+    norms = np.linalg.norm(seen, axis=0)
+    expected = seen.T @ seen / np.maximum(np.outer(norms, norms), 1)
+    np.fill_diagonal(expected, 0)
+    found = baselines.neighbours(train, 7).toarray()
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_only_the_nearest_neighbours_are_kept() -> None:
+    generator = np.random.default_rng(4)
+    rows = [(int(u), int(i), n) for n, (u, i) in enumerate(generator.integers([0, 1], [40, 31], size=(600, 2)))]
+    everyone = baselines.neighbours(interactions(rows), 30, neighbour_count=30).toarray()
+    nearest = baselines.neighbours(interactions(rows), 30, neighbour_count=5).toarray()
+    fifth = np.sort(everyone, axis=1)[:, -5][:, None]
+    # ties of the fifth place stay
+    assert nearest == pytest.approx(np.where(everyone >= fifth, everyone, 0))
+    assert (nearest > 0).sum() < (everyone > 0).sum() / 2
+
+
+def test_lists_hold_nothing_seen_and_nothing_closed() -> None:
+    split = leave_last_out(interactions([(0, 1, 1), (0, 2, 2), (0, 5, 3), (1, 3, 1), (1, 4, 2)]))
+    allowed = np.array([False, True, True, True, True, False, True, True])
+    scores = np.arange(8, dtype=np.float32)
+    lists = baselines.top_unseen(np.tile(scores, (2, 1)), split, allowed, k=3)
+    assert lists.tolist() == [[7, 6, 4], [7, 6, 4]]

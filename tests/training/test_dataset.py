@@ -1,0 +1,59 @@
+"""The two splits: what they hold back, and that nothing held back is in the training side."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.training.columns import DAY, interactions
+from training.dataset import Split, leave_last_out, temporal
+
+_ROWS = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(1, 12), st.integers(0, 60)), min_size=4, max_size=80
+)  # fmt: skip
+
+
+def test_leave_last_out_holds_back_the_last_of_whoever_has_two() -> None:
+    split = leave_last_out(interactions([(0, 1, 1), (0, 2, 2), (0, 3, 3), (1, 5, 1), (2, 4, 1), (2, 1, 9)]))
+    assert split.users.tolist() == [0, 2]
+    assert [items.tolist() for items in split.relevant] == [[3], [1]]
+    assert split.cuts.tolist() == [3 * DAY, 9 * DAY]
+    assert [items.tolist() for items in split.histories()] == [[1, 2], [4]]
+    # the one who has a single interaction keeps it
+    assert split.train.users.tolist().count(1) == 1
+
+
+def test_a_content_consumed_before_is_not_to_be_found_again() -> None:
+    split = leave_last_out(interactions([(0, 1, 1), (0, 1, 2), (1, 1, 1), (1, 2, 2)]))
+    assert split.users.tolist() == [1]
+
+
+def test_the_calendar_split_cuts_everybody_at_one_moment() -> None:
+    rows = [(0, day + 1, day) for day in range(8)] + [(1, 20, 0), (1, 21, 9)]
+    split = temporal(interactions(rows), share=0.8)
+    assert split.train.moments.max() < split.cuts.min()
+    assert len(set(split.cuts.tolist())) == 1
+    assert split.users.tolist() == [0, 1]
+    assert [items.tolist() for items in split.relevant] == [[8], [21]]
+
+
+@given(_ROWS)
+def test_no_split_leaks_what_has_to_be_found(rows: list[tuple[int, int, int]]) -> None:
+    data = interactions(rows, user_count=6)
+    for split in (leave_last_out(data), temporal(data)):
+        _assert_no_leak(split, data)
+
+
+def _assert_no_leak(split: Split, data: object) -> None:
+    for user, cut, relevant, history in zip(
+        split.users, split.cuts, split.relevant, split.histories(), strict=True
+    ):  # fmt: skip
+        assert len(relevant)
+        assert not np.isin(relevant, history).any()
+        assert (split.train.moments[split.train.users == user] <= cut).all()
+
+
+@given(_ROWS)
+def test_sequences_hold_every_interaction_oldest_first(rows: list[tuple[int, int, int]]) -> None:
+    data = interactions(rows, user_count=6)
+    for user, sequence in enumerate(data.sequences()):
+        assert sequence.tolist() == data.items[data.users == user].tolist()
