@@ -62,10 +62,14 @@ def _environment() -> Environment:
 class Pages:
     """Renders the templates for one installation."""
 
-    def __init__(self, settings: Settings, is_simulated: Callable[[], bool]) -> None:
-        """`is_simulated` says, at each page, whether what is shown is the demo's and must be labelled so."""
+    def __init__(self, settings: Settings, is_simulated: Callable[[], bool], site: str = "") -> None:
+        """`is_simulated` says, at each page, whether what is shown is the demo's and must be labelled so.
+
+        `site` is the address of the serving app, for pages that another server hands out.
+        """
         self._environment = _environment()
-        self._environment.globals["links"] = navigation(settings)
+        self._environment.globals["links"] = navigation(settings, site)
+        self._environment.globals["site"] = site
         self._environment.globals["is_simulated"] = is_simulated
 
     def render(self, template: str, *, status_code: int = 200, **values: object) -> HTMLResponse:
@@ -73,15 +77,15 @@ class Pages:
         return HTMLResponse(html, status_code=status_code, headers=SECURITY_HEADERS)
 
 
-def navigation(settings: Settings) -> Sequence[Link]:
+def navigation(settings: Settings, site: str = "") -> Sequence[Link]:
     """Every page of the installation, for the header and /start."""
     mailbox = [Link("Mailbox", f"http://localhost:{settings.email_port}/", "Every email that went out, as it looks.")]
     return [
-        Link("Homepage", "/", "What a subscriber sees, and why."),
-        Link("Preferences", "/preferences", "What we know about a subscriber, and what they allow."),
+        Link("Homepage", f"{site}/", "What a subscriber sees, and why."),
+        Link("Preferences", f"{site}/preferences", "What we know about a subscriber, and what they allow."),
         *(mailbox if settings.is_email_local else []),
         Link("Pipeline", f"http://localhost:{settings.airflow_port}/", "Airflow: every DAG, task and log."),
-        Link("Data docs", "/dbt-docs", "dbt: every model, column, test and where it comes from."),
-        Link("Reports", "/reports", "Drift, quality, fairness and freshness, with their verdicts."),
-        Link("API", "/docs", "The endpoints, with examples to try."),
+        Link("Data docs", f"{site}/dbt-docs", "dbt: every model, column, test and where it comes from."),
+        Link("Reports", f"{site}/reports", "Drift, quality, fairness and freshness, with their verdicts."),
+        Link("API", f"{site}/docs", "The endpoints, with examples to try."),
     ]
