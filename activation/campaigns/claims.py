@@ -29,8 +29,10 @@ _log = structlog.get_logger()
 
 Clock = Callable[[], datetime]
 
-# A request that a killed run had written may still be on its way through the local endpoint.
-_LOCAL_LAG = timedelta(seconds=2)
+# The local endpoint lists a message as soon as it is stored, but a request that a killed run had written may still be
+# on its way through it: it waits up to 10 s for a connection and 2 s for the statement, then gives up.
+_LOCAL_LAG = timedelta(seconds=13)
+_ASK_EVERY = timedelta(seconds=0.1)
 
 
 # A dead run's claim that did not go out is taken over, with its id.
@@ -93,10 +95,9 @@ def settle_leftovers(
     leftovers = _leftovers(connection, campaign)
     lag = _LOCAL_LAG if settings.is_email_local else timedelta(seconds=settings.sendgrid_activity_lag_seconds)
     for place, claim in enumerate(leftovers):
-        if settings.is_email_local:
-            _wait_until(claim.claimed_at + lag, clock)
+        until = claim.claimed_at + lag
         try:
-            provider_message_id = sender.find_message(str(claim.send_id))
+            provider_message_id = _ask(sender, claim, until if settings.is_email_local else None, clock)
         except ActivityUnavailableError as error:
             # one that cannot be asked about one message cannot be asked about the next
             for unknown in leftovers[place:]:
@@ -104,10 +105,10 @@ def settle_leftovers(
             break
         if provider_message_id is not None:
             mark_sent(connection, claim.send_id, provider_message_id, clock())
-        elif clock() - claim.claimed_at >= lag:
+        elif clock() >= until:
             unsent.append(claim)
         else:
-            reason = f"not in the provider's list, which may lag until {claim.claimed_at + lag:%Y-%m-%d %H:%M:%S} UTC"
+            reason = f"not in the provider's list, which may lag until {until:%Y-%m-%d %H:%M:%S} UTC"
             mark_held(connection, claim.send_id, reason, clock())
     if leftovers:
         _log.info(
@@ -224,10 +225,14 @@ def _leftovers(connection: Connection[DictRow], campaign: Campaign) -> list[Clai
     return [Claim(**row) for row in rows]
 
 
-def _wait_until(moment: datetime, clock: Clock) -> None:
-    remaining = (moment - clock()).total_seconds()
-    if remaining > 0:
-        time.sleep(min(remaining, _LOCAL_LAG.total_seconds()))
+def _ask(sender: EmailSender, claim: Claim, until: datetime | None, clock: Clock) -> str | None:
+    """The provider's id of a claimed message, asked for until it is there or `until` has come; once without one."""
+    for _ in range(_LOCAL_LAG // _ASK_EVERY + 1):
+        found = sender.find_message(str(claim.send_id))
+        if found is not None or until is None or clock() >= until:
+            return found
+        time.sleep(_ASK_EVERY.total_seconds())
+    return None
 
 
 def _settle(

@@ -77,7 +77,7 @@ class MessageMaker:
             day=int(step[1]) if step else None,
             tiles=tuple(self._tile(item, candidate, send_id) for item in recommended.items),
             is_personal=not recommended.is_fallback,
-            is_simulated=candidate.is_simulated or any(item.is_simulated for item in recommended.items),
+            is_simulated=candidate.is_simulated,
             home_url=self._home_url(candidate, send_id),
             preferences_url=preferences_url(candidate.subscriber_id, self._settings),
             unsubscribe_url=unsubscribe_url(candidate.subscriber_id, self._settings),

@@ -79,8 +79,7 @@ def run_campaign(
     campaign = find_campaign(campaign_id, folder)
     if not campaign.is_enabled:
         raise CampaignError(f"campaign {campaign_id!r} is switched off; set is_enabled to true in its definition")
-    sender = EmailSender(settings)
-    with database.connect(settings) as connection:
+    with closing(EmailSender(settings)) as sender, database.connect(settings) as connection:
         # each claim and each settlement is a transaction of its own
         connection.autocommit = True
         with claims.only_runner(connection, campaign.campaign_id, campaign.category):

@@ -41,7 +41,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class EmailContent:
-    """Everything that differs between two recipients of a campaign."""
+    """Everything that differs between two recipients of a campaign. `is_simulated` is said of the recipient."""
 
     first_name: str | None
     day: int | None
@@ -96,7 +96,8 @@ def compile_mjml(source: str, name: str) -> str:
         TemplateError: the document is not MJML; the message names the file.
     """
     try:
-        return str(mrml.to_html(source).content)
+        # no fonts: it would have mail programs load those it knows from elsewhere
+        return str(mrml.to_html(source, None, mrml.RenderOptions(fonts={})).content)
     except OSError as error:
         raise TemplateError(f"{TEMPLATES_DIR / name} is not MJML ({error}); mend the file") from error
 

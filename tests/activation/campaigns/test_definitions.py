@@ -66,13 +66,13 @@ def test_a_missing_field_is_named_with_what_it_takes(tmp_path: Path) -> None:
 
 def test_a_subject_that_uses_what_is_not_known_is_refused(tmp_path: Path) -> None:
     declare(tmp_path, SHIPPED.replace("{% if first_name %}", "{% if surname %}"))
-    with pytest.raises(DefinitionError, match="subject: .*uses surname, which a subject does not know"):
+    with pytest.raises(DefinitionError, match=r"subject: .*uses surname, which a subject does not know"):
         load_campaigns(tmp_path)
 
 
 def test_a_subject_that_does_not_parse_is_refused(tmp_path: Path) -> None:
     declare(tmp_path, SHIPPED.replace("{% endif %}{% if", "{% if", 1))
-    with pytest.raises(DefinitionError, match="subject: .*is not a Jinja template"):
+    with pytest.raises(DefinitionError, match=r"subject: .*is not a Jinja template"):
         load_campaigns(tmp_path)
 
 
@@ -110,7 +110,7 @@ def test_two_files_cannot_declare_one_campaign(tmp_path: Path) -> None:
 
 
 def test_an_unknown_campaign_is_named_beside_those_there_are() -> None:
-    with pytest.raises(CampaignError, match="no campaign 'welcome'.*onboarding, re_engagement"):
+    with pytest.raises(CampaignError, match=r"no campaign 'welcome'.*onboarding, re_engagement"):
         definitions.find_campaign("welcome")
 
 
