@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from psycopg import sql
 
 from feature_repo.definitions import VIEWS
-from feature_repo.store import PROJECT, SCHEMA, open_store
+from feature_repo.store import PROJECT, SCHEMA, close_store, open_store
 from marquee import database
 from marquee.settings import Settings
 
@@ -21,7 +21,10 @@ def materialize(run_key: str, until: datetime, settings: Settings) -> dict[str, 
     Each view starts from the beginning: a subscriber's last row may be old, and the online store keeps one row a key.
     """
     store = open_store(settings)
-    store.materialize(start_date=_BEGINNING, end_date=until, feature_views=[view.name for view in VIEWS])
+    try:
+        store.materialize(start_date=_BEGINNING, end_date=until, feature_views=[view.name for view in VIEWS])
+    finally:
+        close_store(store)
     with database.connect(settings) as connection:
         counts: dict[str, int] = {}
         for view in VIEWS:

@@ -112,7 +112,7 @@ def _shown(path: str, method: str, operation: _Operation, api: _OpenApi) -> Show
         summary=operation.summary,
         description=operation.description,
         parameters=tuple(
-            _field(parameter.name, parameter.schema_, parameter.description, is_required=parameter.required)
+            _field(parameter.name, parameter.schema_, parameter.description, api, is_required=parameter.required)
             for parameter in operation.parameters
         ),
         answers=tuple(_answer(status, answer, api) for status, answer in operation.responses.items()),
@@ -123,16 +123,21 @@ def _answer(status: str, answer: _Answer, api: _OpenApi) -> ShownAnswer:
     media = answer.content.get("application/json")
     schema = media.schema_ if media else _Schema()
     target = schema.items if schema.items is not None else schema
-    model = api.components.schemas.get((target.ref or "").rpartition("/")[2], _Schema())
+    model = _resolved(target, api)
     return ShownAnswer(
         status=status,
         about=answer.description,
         model=_kind(schema),
-        fields=tuple(_field(name, field, field.description) for name, field in model.properties.items()),
+        fields=tuple(_field(name, field, field.description, api) for name, field in model.properties.items()),
     )
 
 
-def _field(name: str, schema: _Schema, about: str | None, *, is_required: bool = False) -> ShownField:
+def _resolved(schema: _Schema, api: _OpenApi) -> _Schema:
+    """What a reference stands for; nothing where there is none."""
+    return api.components.schemas.get((schema.ref or "").rpartition("/")[2], _Schema())
+
+
+def _field(name: str, schema: _Schema, about: str | None, api: _OpenApi, *, is_required: bool = False) -> ShownField:
     limits = [
         f"{word} {value:g}" for word, value in (("from", schema.minimum), ("to", schema.maximum)) if value is not None
     ]
@@ -141,10 +146,15 @@ def _field(name: str, schema: _Schema, about: str | None, *, is_required: bool =
     return ShownField(
         name=name,
         kind=" ".join([_kind(schema), *limits]) + standard,
-        about=about or "",
+        about=(about or "") + _choices(schema, api),
         example="" if not examples else str(examples[0]),
         is_required=is_required,
     )
+
+
+def _choices(schema: _Schema, api: _OpenApi) -> str:
+    values = [value for option in (schema, *schema.any_of) for value in option.enum or _resolved(option, api).enum]
+    return f" One of {', '.join(f'`{value}`' for value in values)}." if values else ""
 
 
 def _kind(schema: _Schema) -> str:

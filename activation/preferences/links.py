@@ -48,6 +48,6 @@ def unsubscribe_url(subscriber_id: str, settings: Settings) -> str:
     return f"{settings.serving_url}/preferences/{sign_subscriber(subscriber_id, settings)}/unsubscribe"
 
 
-def _serializer(settings: Settings) -> "URLSafeSerializer[str]":
+def _serializer(settings: Settings) -> URLSafeSerializer:
     secret = settings.link_secret.get_secret_value() if settings.link_secret else None
     return URLSafeSerializer(secret or kept_secret(settings.var_dir / "link_secret"), salt=_SALT)

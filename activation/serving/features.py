@@ -18,7 +18,7 @@ from activation.serving.artefact import Artefact, Floats, Indices
 from feature_repo.columns import ContentFeatures, SubscriberFeatures
 from feature_repo.online import read_contents, read_subscriber
 from feature_repo.ranking_inputs import NAMES, NEIGHBOUR_WINDOW, ranking_inputs
-from feature_repo.store import open_store
+from feature_repo.store import close_store, open_store
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
 
@@ -76,6 +76,10 @@ class FeatureReader(Protocol):
         """Called every few seconds in the background: repair what broke, renew what ages."""
         ...
 
+    def close(self) -> None:
+        """Give connections back; no other call follows."""
+        ...
+
 
 class FeastFeatures:
     """Features from Feast's online store. After a failure it answers at once that it cannot, until it is repaired."""
@@ -84,6 +88,7 @@ class FeastFeatures:
         self._settings = settings
         self._lock = threading.Lock()
         self._store: FeatureStore | None = None
+        self._broken: list[FeatureStore] = []
         self._refreshed_at = 0.0
 
     def subscriber(self, subscriber_id: str) -> SubscriberFeatures:
@@ -104,18 +109,30 @@ class FeastFeatures:
         return ContentTable(found.take(["", *artefact.content_ids]))
 
     def keep_ready(self) -> None:
+        self._close_broken()
         try:
             if self._store is None:
-                store = open_store(self._settings)
-                # the first read opens the connections and fills the registry's cache
-                read_subscriber(store, "")
-                self._store, self._refreshed_at = store, time.monotonic()
+                self._open()
             elif time.monotonic() - self._refreshed_at > _REGISTRY_REFRESH_SECONDS:
                 self._store.refresh_registry()
                 self._refreshed_at = time.monotonic()
         except Exception as error:
             self._give_up(self._store)
             raise FeaturesUnavailableError(f"the feature store does not open: {error}") from error
+
+    def close(self) -> None:
+        self._give_up(self._store)
+        self._close_broken()
+
+    def _open(self) -> None:
+        store = open_store(self._settings)
+        try:
+            # the first read opens the connections and fills the registry's cache
+            read_subscriber(store, "")
+        except Exception:
+            self._broken.append(store)
+            raise
+        self._store, self._refreshed_at = store, time.monotonic()
 
     def _ready_store(self) -> FeatureStore:
         store = self._store
@@ -126,8 +143,16 @@ class FeastFeatures:
     def _give_up(self, store: FeatureStore | None) -> None:
         """Let go of a store whose connections may be broken: Feast 0.67 neither returns nor renews them."""
         with self._lock:
-            if self._store is store:
+            if store is not None and self._store is store:
                 self._store = None
+                self._broken.append(store)
+
+    def _close_broken(self) -> None:
+        """In the background: closing waits for connections that a request must not wait for."""
+        with self._lock:
+            broken, self._broken = self._broken, []
+        for store in broken:
+            close_store(store)
 
 
 def history_of(features: SubscriberFeatures) -> History:

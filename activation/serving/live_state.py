@@ -94,6 +94,7 @@ class LiveState:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=5)
+        self.features.close()
 
     def _run(self) -> None:
         while True:

@@ -63,16 +63,21 @@ tastes as (
 
 placed as (
 
-    -- one of each favourite genre before a second of any, so that the sample shows different tastes
-    select *, row_number() over (partition by kind, top_genres[1] order by md5(subscriber_id)) as turn
+    -- one of each favourite genre before a second of any, so that the sample shows different tastes; those whose history
+    -- is long enough to show one, and short enough to be anybody's, come first
+    select
+        *,
+        interaction_count between 20 and 400 as is_typical,
+        row_number() over (
+            partition by kind, top_genres[1] order by interaction_count between 20 and 400 desc, md5(subscriber_id)
+        ) as turn
     from tastes
-    where interaction_count = 0 or interaction_count between 20 and 400
 
 ),
 
 numbered as (
 
-    select *, row_number() over (partition by kind order by turn, md5(subscriber_id)) as place
+    select *, row_number() over (partition by kind order by is_typical desc, turn, md5(subscriber_id)) as place
     from placed
 
 )

@@ -139,13 +139,15 @@ def build_marts(connection: Connection[DictRow], people: Sequence[Person] = PEOP
 
 def add_person(connection: Connection[DictRow], person: Person) -> None:
     name, consent = person.subscriber_id, person.has_consent
-    affinities = {genre: 1.0 for genre in {genre_of(content_id) for content_id in person.consumed}}
+    affinities = dict.fromkeys({genre_of(content_id) for content_id in person.consumed}, 1.0)
     connection.execute(
         """
         insert into marts.dim_subscribers (
             subscriber_id, email, age_band, gender, occupation, country, plan, subscription_status, lifecycle_stage,
             genre_affinities, last_active_at, has_personalization_consent, is_known, identifier_count, is_simulated
-        ) values (%s, %s, '25_34', 'female', 'librarian', 'DE', 'premium', 'active', 'active', %s, %s, %s, true, 3, true)
+        ) values (
+            %s, %s, '25_34', 'female', 'librarian', 'DE', 'premium', 'active', 'active', %s, %s, %s, true, 3, true
+        )
         """,
         (name, f"{name}@example.org", Jsonb(affinities), NOW, consent),
     )

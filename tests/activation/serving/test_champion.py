@@ -1,0 +1,133 @@
+"""A newer model takes over while requests run; one that cannot be read leaves the old one in service."""
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from activation.serving.artefact import ArtefactError, load_artefact
+from marquee.settings import Settings
+from tests.activation.serving import world
+from tests.activation.serving.conftest import VERSION
+from tests.waiting import wait_until
+
+NEXT = "20260308T120000-00000002"
+LATER = "20260315T120000-00000003"
+
+
+def served(client: TestClient) -> str | None:
+    return client.get("/health").json()["model_version"]
+
+
+def test_a_new_champion_takes_over_without_a_failed_request(
+    client: TestClient, house: Settings, house_db: Connection[DictRow]
+) -> None:
+    world.copy_version(house.models_dir, VERSION, NEXT)
+    stop = threading.Event()
+
+    def ask_until_stopped() -> list[tuple[int, str | None]]:
+        seen = []
+        while not stop.is_set():
+            response = client.get("/v1/recommendations", params={"subscriber_id": world.DRAMA_LOVER, "count": 5})
+            seen.append((response.status_code, response.json()["model_version"]))
+        return seen
+
+    with ThreadPoolExecutor(4) as threads:
+        askers = [threads.submit(ask_until_stopped) for _ in range(4)]
+        try:
+            world.promote(house_db, NEXT)
+            wait_until(lambda: served(client) == NEXT, 15, "the new champion")
+            after = [client.get("/v1/recommendations", params={"subscriber_id": world.DRAMA_LOVER}) for _ in range(3)]
+        finally:
+            stop.set()
+        answers = [asker.result() for asker in askers]
+    assert {response.json()["model_version"] for response in after} == {NEXT}
+    for of_one_asker in answers:
+        assert {status for status, _ in of_one_asker} == {200}
+        versions = [version for _, version in of_one_asker]
+        assert versions == sorted(versions, key=str), "an answer of the old model came after one of the new"
+        assert versions[0] == VERSION
+        assert None not in versions, "a request fell back during the change"
+
+
+def test_a_champion_that_is_broken_leaves_the_one_before_it_in_service(
+    client: TestClient, house: Settings, house_db: Connection[DictRow]
+) -> None:
+    broken = world.copy_version(house.models_dir, VERSION, NEXT)
+    (broken / "ranker.pt2").write_bytes(b"half a file")
+    world.promote(house_db, NEXT)
+    wait_until(lambda: client.get("/ready").status_code == 503, 15, "/ready naming the broken version")
+    assert "ranker.pt2" in client.get("/ready").json()["problem"]
+    answer = client.get("/v1/recommendations", params={"subscriber_id": world.DRAMA_LOVER}).json()
+    assert answer["model_version"] == VERSION
+    world.copy_version(house.models_dir, VERSION, LATER)
+    world.promote(house_db, LATER)
+    wait_until(lambda: served(client) == LATER, 15, "the version after the broken one")
+    assert client.get("/ready").status_code == 200
+
+
+def test_a_roll_back_is_one_more_promotion(client: TestClient, house: Settings, house_db: Connection[DictRow]) -> None:
+    world.copy_version(house.models_dir, VERSION, NEXT)
+    for version in (NEXT, VERSION):
+        world.promote(house_db, version)
+        wait_until(lambda version=version: served(client) == version, 15, f"version {version}")
+
+
+def test_a_version_loaded_while_the_marts_could_not_be_read_serves_once_they_can(
+    client: TestClient, house: Settings, house_db: Connection[DictRow]
+) -> None:
+    world.copy_version(house.models_dir, VERSION, NEXT)
+    # a column that the catalogue reads is away: the model loads, what belongs to it does not
+    house_db.execute("alter table marts.dim_content rename column title to name")
+    world.promote(house_db, NEXT)
+    wait_until(lambda: client.get("/ready").status_code == 503, 15, "/ready telling of the catalogue")
+    assert served(client) == VERSION
+    house_db.execute("alter table marts.dim_content rename column name to title")
+    wait_until(lambda: served(client) == NEXT, 15, "the new champion")
+
+
+def _without(name: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / name).unlink()
+
+
+def _manifest(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "manifest.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+    return change
+
+
+def _other_embeddings(folder: Path) -> None:
+    np.save(folder / "content_embeddings.npy", np.zeros((3, 4), dtype=np.float32))
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_without("manifest.json"), "no model at"),
+        (_without("user_tower.pt2"), "lacks user_tower.pt2"),
+        (_without("item_neighbours.npz"), "lacks item_neighbours.npz"),
+        (_other_embeddings, "sha256"),
+        (_manifest(files={}), "lacks content_ids.json"),
+        (_manifest(candidate_count=0), "not a manifest"),
+        (_manifest(embedding_size=5), "embeddings of shape"),
+        (_manifest(ranker_features=["retrieval_score", "horoscope"]), "horoscope"),
+        (_manifest(sequence_length=-1), "cannot be read as a model"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_damaged_artefact_is_refused_with_the_reason(
+    house: Settings, damage: Callable[[Path], None], words: str
+) -> None:
+    folder = house.models_dir / VERSION
+    damage(folder)
+    with pytest.raises(ArtefactError, match=words):
+        load_artefact(folder)

@@ -1,0 +1,174 @@
+"""What a personal list is: not consumed yet, no title twice, explained by something real, and traceable."""
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from activation.serving.artefact import load_artefact
+from activation.serving.recommender import open_recommender
+from feature_repo import ranking_inputs
+from feature_repo.online import read_contents, read_subscriber
+from feature_repo.store import close_store, open_store
+from marquee.settings import Settings
+from tests.activation.serving import world
+from tests.activation.serving.conftest import VERSION
+from tests.waiting import wait_until
+
+
+def ask(client: TestClient, **query: object) -> dict:
+    response = client.get("/v1/recommendations", params=query)
+    assert response.status_code == 200, response.text
+    return response.json()
+
+
+def ids(answer: dict) -> list[str]:
+    return [item["content_id"] for item in answer["items"]]
+
+
+def test_a_list_follows_the_taste_and_leaves_out_what_was_consumed(client: TestClient) -> None:
+    answer = ask(client, subscriber_id=world.DRAMA_LOVER, count=8)
+    assert not answer["is_fallback"]
+    assert answer["fallback_reason"] is None
+    assert len(ids(answer)) == 8
+    assert {world.genre_of(content_id) for content_id in ids(answer)} == {"drama"}
+    assert not set(ids(answer)) & {"c01", "c03", "c05"}
+
+
+def test_what_the_marts_know_as_consumed_is_left_out_even_if_the_features_are_older(
+    client: TestClient, house_db: Connection[DictRow]
+) -> None:
+    favourite = ids(ask(client, subscriber_id=world.DRAMA_LOVER))[0]
+    house_db.execute(
+        "insert into marts.fct_interactions (interaction_id, subscriber_id, content_id, occurred_at) "
+        "values ('late', %s, %s, %s)",
+        (world.DRAMA_LOVER, favourite, world.NOW),
+    )
+    assert favourite not in ids(ask(client, subscriber_id=world.DRAMA_LOVER))
+
+
+def test_two_contents_with_one_title_are_shown_as_one(client: TestClient) -> None:
+    answer = ask(client, subscriber_id=world.DRAMA_LOVER, count=20)
+    titles = [item["title"] for item in answer["items"]]
+    assert "The Same Name" in titles
+    assert len(titles) == len(set(titles))
+    assert len(ids(answer)) == len(set(ids(answer)))
+
+
+def test_an_explanation_names_a_title_that_the_subscriber_consumed(client: TestClient) -> None:
+    history = {f"because you watched {world.title_of(content_id)}" for content_id in ("c01", "c03", "c05")}
+    reasons = {item["reason"] for item in ask(client, subscriber_id=world.DRAMA_LOVER)["items"]}
+    assert reasons
+    assert reasons <= history
+
+
+def test_an_abandoned_title_explains_nothing(house: Settings, house_db: Connection[DictRow]) -> None:
+    house_db.execute(
+        "update features.ftr_subscriber__sequence set recent_watched_fractions = array[0.9, 0.9, 0.05] "
+        "where subscriber_id = %s",
+        (world.DRAMA_LOVER,),
+    )
+    world.put_online(house, "again")
+    recommender = open_recommender(house)
+    try:
+        items = recommender.recommend(world.DRAMA_LOVER, 10, "homepage", world.NOW).items
+        assert {item.reason for item in items} <= {f"because you watched {world.title_of(c)}" for c in ("c01", "c03")}
+    finally:
+        recommender.close()
+
+
+def test_model_version_and_request_id_lead_from_the_answer_to_its_impression(
+    client: TestClient, house_db: Connection[DictRow]
+) -> None:
+    answer = ask(client, subscriber_id=world.DRAMA_LOVER, surface="article_page")
+    assert answer["model_version"] == VERSION
+    wait_until(lambda: impression(house_db, answer["request_id"]) is not None, 10, "the impression")
+    shown = impression(house_db, answer["request_id"])
+    assert shown is not None
+    assert shown["surface"] == "article_page"
+    assert shown["subscriber_id"] == world.DRAMA_LOVER
+    assert shown["model_version"] == VERSION
+    assert shown["content_ids"] == ids(answer)
+    assert not shown["is_fallback"]
+
+
+def impression(connection: Connection[DictRow], request_id: str) -> DictRow | None:
+    return connection.execute("select * from activation.impressions where request_id = %s", (request_id,)).fetchone()
+
+
+def test_every_request_has_an_id_of_its_own(client: TestClient) -> None:
+    assert len({ask(client, subscriber_id=world.DRAMA_LOVER)["request_id"] for _ in range(5)}) == 5
+
+
+def test_a_cookie_leads_to_the_same_list_as_the_subscriber_whose_it_is(client: TestClient) -> None:
+    by_cookie = ask(client, anonymous_id=f"anon-{world.COMEDY_LOVER}")
+    assert by_cookie["items"] == ask(client, subscriber_id=world.COMEDY_LOVER)["items"]
+    assert not by_cookie["is_fallback"]
+
+
+def test_the_homepage_shows_no_title_twice_and_nothing_consumed(client: TestClient) -> None:
+    page = client.get("/v1/homepage", params={"subscriber_id": world.DRAMA_LOVER}).json()
+    shown = [item for rail in page["rails"] for item in rail["items"]]
+    titles = [item["title"] for item in shown]
+    assert [rail["rail_id"] for rail in page["rails"]][:2] == ["for_you", "because"]
+    assert len(titles) == len(set(titles))
+    assert not {item["content_id"] for item in shown} & {"c01", "c03", "c05"}
+    assert page["rails"][1]["title"] == "Because you watched Title c05"
+
+
+def test_each_rail_of_a_homepage_is_one_impression(client: TestClient, house_db: Connection[DictRow]) -> None:
+    page = client.get("/v1/homepage", params={"subscriber_id": world.DRAMA_LOVER}).json()
+
+    def surfaces() -> set[str]:
+        rows = house_db.execute(
+            "select surface from activation.impressions where request_id = %s", (page["request_id"],)
+        ).fetchall()
+        return {row["surface"] for row in rows}
+
+    wanted = {f"homepage/{rail['rail_id']}" for rail in page["rails"]}
+    wait_until(lambda: surfaces() == wanted, 10, "an impression for each rail")
+
+
+def test_the_ranker_judges_as_many_candidates_as_in_training(client: TestClient) -> None:
+    # 40 contents, 3 consumed: without the manifest's limit, all 37 would be candidates
+    assert len(ids(ask(client, subscriber_id=world.DRAMA_LOVER, count=100))) <= world.CANDIDATE_COUNT
+
+
+def test_the_ranker_is_given_the_matrix_that_feature_repo_defines(house: Settings) -> None:
+    """The same numbers by hand: item-kNN of the history, online features in the order of the model's items."""
+    recommender = open_recommender(house)
+    try:
+        snapshot = recommender.snapshot
+        assert snapshot.artefact is not None
+        assert snapshot.contents is not None
+        candidates = np.array([8, 2, 20, 39], dtype=np.int64)
+        names = [world.CONTENT_IDS[item - 1] for item in candidates]
+        store = open_store(house)
+        subscriber, contents = read_subscriber(store, world.DRAMA_LOVER), read_contents(store, names)
+        close_store(store)
+        recent = [world.CONTENT_IDS.index(name) + 1 for name in subscriber.recent_content_ids]
+        assert recent == [1, 3, 5]
+        similarity = load_artefact(house.models_dir / VERSION).neighbours.matrix.toarray()
+        neighbour_scores = np.array([sum(similarity[item, other] for item in recent) for other in candidates])
+        scores = np.array([0.4, 0.1, 0.9, -0.2], dtype=np.float32)
+        expected = ranking_inputs.ranking_inputs(subscriber, contents, scores, neighbour_scores.astype(np.float32))
+        found = snapshot.contents.ranking_matrix(snapshot.artefact, subscriber, candidates, scores)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+    finally:
+        recommender.close()
+
+
+def test_a_longer_history_than_the_model_reads_counts_from_its_newest_end(house: Settings) -> None:
+    artefact = load_artefact(house.models_dir / VERSION)
+    comedies = [content_id for content_id in world.CONTENT_IDS if world.genre_of(content_id) == "comedy"]
+    history = ["c01", "c03", *comedies[: world.SEQUENCE_LENGTH]]
+    np.testing.assert_array_equal(
+        artefact.subscriber_embedding(history), artefact.subscriber_embedding(history[-world.SEQUENCE_LENGTH :])
+    )
+    assert artefact.subscriber_embedding(history)[0] == 0.0, "the dramas lie outside the model's window"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_as_many_titles_come_as_were_asked_for(client: TestClient, count: int) -> None:
+    assert len(ids(ask(client, subscriber_id=world.COMEDY_LOVER, count=count))) == count
