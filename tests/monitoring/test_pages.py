@@ -1,0 +1,55 @@
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+from monitoring.checks import KINDS, report_path, run_check
+from tests.monitoring.world import CHAMPION, NOW, RUN, World
+
+_FLAGS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+def test_every_page_shows_its_verdict_and_asks_nothing_of_any_host(world: World, browser: Browser) -> None:
+    world.say_that_events_are_simulated()
+    world.write_artefact(CHAMPION, hits={"marquee": lambda n: 1 if n % 2 == 0 else None})
+    for kind in KINDS:
+        verdict = run_check(kind, RUN, NOW, world.settings)
+        path = world.settings.reports_dir / report_path(kind, RUN)
+        page = browser.new_page()
+        requests: list[str] = []
+        errors: list[str] = []
+        page.on("request", lambda request, seen=requests: seen.append(request.url))
+        page.on("pageerror", lambda error, seen=errors: seen.append(str(error)))
+        page.goto(path.as_uri())
+        expect(page.get_by_text(f"Verdict: {verdict}")).to_be_visible()
+        expect(page.get_by_text("Simulated data.")).to_be_visible()
+        expect(page.get_by_text("Findings")).to_be_visible()
+        if kind in ("quality", "fairness"):
+            expect(page.locator(".js-plotly-plot").first).to_be_visible()
+        assert page.title() == f"{kind.capitalize()}: {verdict}"
+        assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+        assert errors == []
+        page.close()
+
+
+def test_the_page_of_an_unfair_model_shows_both_groups_and_their_sizes(world: World, browser: Browser) -> None:
+    world.write_artefact(CHAMPION, hits={"marquee": lambda n: 1 if n % 2 == 0 else None})
+    assert run_check("fairness", RUN, NOW, world.settings) == "fail"
+    page = browser.new_page()
+    page.goto((world.settings.reports_dir / report_path("fairness", RUN)).as_uri())
+    for label in ("female (120)", "male (120)"):
+        expect(page.locator(".xtick", has_text=label).first).to_be_visible()
+    expect(page.get_by_text("Gender: ratio of the lowest to the highest 0.00")).to_be_visible()
