@@ -63,8 +63,8 @@ tastes as (
 
 placed as (
 
-    -- one of each favourite genre before a second of any, so that the sample shows different tastes; those whose history
-    -- is long enough to show one, and short enough to be anybody's, come first
+    -- one of each favourite genre before a second of any, so that the sample shows different tastes; first those whose
+    -- history is long enough to show one, and short enough to be anybody's
     select
         *,
         interaction_count between 20 and 400 as is_typical,
