@@ -22,7 +22,7 @@ from psycopg.rows import DictRow
 from activation.campaigns.audience import Candidate, Exclusion
 from activation.campaigns.definitions import Campaign, CampaignError
 from activation.channels.email.sender import ActivityUnavailableError, EmailSender
-from activation.preferences.permission import Addressee, read_permitted
+from activation.preferences.permission import PERMITTED, Addressee, permission_parameters
 from marquee.settings import Settings
 
 _log = structlog.get_logger()
@@ -35,16 +35,28 @@ _LOCAL_LAG = timedelta(seconds=13)
 _ASK_EVERY = timedelta(seconds=0.1)
 
 
-# A dead run's claim that did not go out is taken over, with its id.
-_CLAIM = """
+# One statement reads consent and claims, so that nothing comes between. A dead run's claim that did not go out is taken
+# over, with its id.
+_CLAIM = f"""
 insert into activation.sends (
     send_id, campaign_id, category, subscriber_id, occurrence_key, email_hash, status, run_key, claimed_at
-) values (
-    %(send_id)s, %(campaign_id)s, %(category)s, %(subscriber_id)s, %(occurrence_key)s, %(email_hash)s, 'claimed',
-    %(run_key)s, %(now)s
 )
+select
+    %(send_id)s, %(campaign_id)s, %(category)s, subscriber_id, %(occurrence_key)s, %(email_hash)s, 'claimed',
+    %(run_key)s, %(now)s
+from ({PERMITTED}) as permitted
 on conflict (send_id) do update
 set status = 'claimed', run_key = excluded.run_key, claimed_at = excluded.claimed_at, reason = null, settled_at = null
+returning send_id
+"""
+
+# A settlement lost in a crash is found again by asking the provider; only the claim must be on disk at once.
+_SETTLE = """
+with hurry as (select set_config('synchronous_commit', 'off', true) as setting)
+update activation.sends
+set status = %s, reason = %s, provider_message_id = %s, settled_at = %s
+from hurry
+where send_id = %s and status in ('claimed', 'held') and hurry.setting = 'off'
 """
 
 
@@ -125,30 +137,30 @@ def claim(
     run_key: str,
     now: datetime,
 ) -> Exclusion | None:
-    """Claim one message in one durable transaction, in which consent is read once more. None: it may be sent now."""
-    assert candidate.email_hash is not None
+    """Claim one message, durably, if consent still stands. None: it may be sent now.
+
+    `connection` is in autocommit mode, so that the claim is on disk when this returns.
+    """
+    assert connection.autocommit and candidate.email_hash is not None
+    addressee = Addressee(candidate.subscriber_id, candidate.email_hash)
+    values = {
+        **permission_parameters(campaign.consent_purpose, [addressee]),
+        "send_id": send_id,
+        "campaign_id": campaign.campaign_id,
+        "category": campaign.category,
+        "occurrence_key": candidate.occurrence_key,
+        "email_hash": candidate.email_hash,
+        "run_key": run_key,
+        "now": now,
+    }
     try:
-        with connection.transaction():
-            addressee = Addressee(candidate.subscriber_id, candidate.email_hash)
-            if not read_permitted(connection, campaign.consent_purpose, [addressee]):
-                release(connection, [send_id])
-                return Exclusion.NO_CONSENT
-            connection.execute(
-                _CLAIM,
-                {
-                    "send_id": send_id,
-                    "campaign_id": campaign.campaign_id,
-                    "category": campaign.category,
-                    "subscriber_id": candidate.subscriber_id,
-                    "occurrence_key": candidate.occurrence_key,
-                    "email_hash": candidate.email_hash,
-                    "run_key": run_key,
-                    "now": now,
-                },
-            )
+        is_claimed = connection.execute(_CLAIM, values).fetchone() is not None
     except psycopg.errors.UniqueViolation:
         # somebody has this occurrence: the constraint is what holds when everything else has failed
         return Exclusion.ALREADY_SENT
+    if not is_claimed:
+        release(connection, [send_id])
+        return Exclusion.NO_CONSENT
     return None
 
 
@@ -243,11 +255,4 @@ def _settle(
     provider_message_id: str | None,
     now: datetime,
 ) -> None:
-    with connection.transaction():
-        # a settlement lost in a crash is found again by asking the provider; only the claim must be on disk at once
-        connection.execute("set local synchronous_commit = off")
-        connection.execute(
-            "update activation.sends set status = %s, reason = %s, provider_message_id = %s, settled_at = %s "
-            "where send_id = %s and status in ('claimed', 'held')",
-            (status, reason, provider_message_id, now, send_id),
-        )
+    connection.execute(_SETTLE, (status, reason, provider_message_id, now, send_id))

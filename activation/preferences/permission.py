@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-_PERMITTED = """
+# Parameters: purpose, subscriber_ids, email_hashes. Campaigns put it inside the statement that claims a message.
+PERMITTED = """
 with people as (
 
     select subscriber_id, email_hash
@@ -60,12 +61,14 @@ class Addressee:
 
 def read_permitted(connection: Connection[DictRow], purpose: str, addressees: Sequence[Addressee]) -> frozenset[str]:
     """Subscriber ids of those who may be written to for `purpose` now."""
-    rows = connection.execute(
-        _PERMITTED,
-        {
-            "purpose": purpose,
-            "subscriber_ids": [one.subscriber_id for one in addressees],
-            "email_hashes": [one.email_hash for one in addressees],
-        },
-    )
+    rows = connection.execute(PERMITTED, permission_parameters(purpose, addressees))
     return frozenset(row["subscriber_id"] for row in rows)
+
+
+def permission_parameters(purpose: str, addressees: Sequence[Addressee]) -> dict[str, object]:
+    """What `PERMITTED` takes."""
+    return {
+        "purpose": purpose,
+        "subscriber_ids": [one.subscriber_id for one in addressees],
+        "email_hashes": [one.email_hash for one in addressees],
+    }

@@ -29,7 +29,9 @@ import os, sys
 from pathlib import Path
 from activation.campaigns.runner import run_campaign
 from marquee.clock import utc_now
+from marquee.logs import configure_logs
 from marquee.settings import Settings
+configure_logs("ERROR")
 settings = Settings()
 print("ready", flush=True)
 for line in sys.stdin:
