@@ -44,7 +44,7 @@ AnonymousId = Annotated[
         examples=["anon-1f2e3d"],
     ),
 ]
-Count = Annotated[int, Query(ge=1, le=MAX_COUNT, description="How many titles to give.", examples=[10])]
+Count = Annotated[int, Query(ge=1, le=MAX_COUNT, description="How many titles to give, at most.", examples=[10])]
 Surface = Annotated[
     str,
     Query(

@@ -50,4 +50,14 @@ document.querySelectorAll(".tiles").forEach((tiles) => {
   });
 });
 
+// arrows only where there is something to scroll to
+function fitArrows() {
+  document.querySelectorAll(".rail").forEach((rail) => {
+    const tiles = rail.querySelector(".tiles");
+    rail.querySelector(".arrows").hidden = tiles.scrollWidth <= tiles.clientWidth;
+  });
+}
+fitArrows();
+window.addEventListener("resize", fitArrows);
+
 document.getElementById("subscriber").addEventListener("change", (event) => event.target.form.submit());
