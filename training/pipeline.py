@@ -19,6 +19,7 @@ import structlog
 import torch
 
 from feature_repo import ranking_inputs
+from feature_repo.present import present_subscriber_features
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import open_store
 from marquee import database
@@ -73,14 +74,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
                 "order by content_id"
             ).fetchall()
         )
-        reference = pd.DataFrame(
-            connection.execute(
-                "select distinct on (subscriber_id) a.*, p.age_band, p.gender, p.plan, p.region, p.lifecycle_stage "
-                "from features.ftr_subscriber__activity as a "
-                "join features.ftr_subscriber__profile as p using (subscriber_id) "
-                "order by subscriber_id, a.event_timestamp desc"
-            ).fetchall()
-        )
+        reference = present_subscriber_features(connection, now)
     if len(interactions) < _MINIMUM_INTERACTIONS:
         raise TrainingDataError(
             f"marts.fct_interactions holds {len(interactions)} interactions with consent to personalization; "
@@ -154,11 +148,18 @@ def _fit_everything(
 
     lists = []
     calendar, last = dataset.temporal(interactions), dataset.leave_last_out(interactions)
+    if not len(last.users):
+        raise TrainingDataError(
+            "nobody consumed two different contents, so there is nothing to learn; import more events"
+        )
     # the leave-last-out one comes last: the served model goes on from it
     for split, inner in (
         (calendar, dataset.temporal(calendar.train, share=0.9)),
         (last, dataset.leave_last_out(last.train)),
     ):
+        # of a short history nobody may be there on both sides of the calendar's cut
+        if split is calendar and not len(split.users):
+            continue
         system = fit_system(split, inner, contents, config, store, settings.seed, progress)
         lists.append((split, ranked_lists(system, split, contents, store, _LIST_LENGTH)))
     # everything is allowed now, articles and podcasts too
@@ -239,6 +240,7 @@ def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
                     }
                 )
             )
+            topk[-1] = topk[-1][topk[-1]["content_id"] != ""]
         counts = [len(items) for items in split.relevant]
         relevant.append(
             _pairs(split.protocol, subscribers[split.users].repeat(counts), names, np.concatenate(split.relevant))
