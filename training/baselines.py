@@ -59,12 +59,15 @@ def neighbour_scores(similarity: sparse.csr_matrix, sequences: list[Ints], recen
 
 
 def top_unseen(scores: Floats, split: Split, allowed: np.ndarray, k: int) -> Ints:
-    """The k best contents of each subscriber that are allowed and not in their training side.  # (E, k)"""
-    scores = np.where(allowed, scores, -np.inf) if scores.ndim == 2 else np.tile(
-        np.where(allowed, scores, -np.inf), (len(split.users), 1)
-    )  # fmt: skip
+    """The k best contents of each subscriber that are allowed and not in their training side; 0 where none is left.
+
+    Shapes: scores (N + 1,) or (E, N + 1); the answer (E, k), or (E, N) of a catalogue smaller than k.
+    """
+    scores = np.where(allowed, np.broadcast_to(scores, (len(split.users), len(allowed))), -np.inf)
+    k = min(k, len(allowed) - 1)
     for row, seen in enumerate(split.histories()):
         scores[row, seen] = -np.inf
     best = np.argpartition(-scores, k, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(best, order, axis=1)
+    best = np.take_along_axis(best, order, axis=1)
+    return np.where(np.isfinite(np.take_along_axis(scores, best, axis=1)), best, 0)

@@ -20,23 +20,26 @@ from training.dataset import Contents, Floats, Ints, Split
 
 CANDIDATE_COUNT = 100
 _EPOCHS = 60
-_MEAN_EVERY = 1e-6
+_STANDS_STILL = 1e-4
 
 
 class Ranker(nn.Module):
-    """Inputs standardised by the training lists, then one hidden layer, and a straight path beside it."""
+    """Inputs standardised by the training lists, then one hidden layer, and a straight path beside it.
 
-    def __init__(self, mean: Tensor, spread: Tensor) -> None:
+    An input that never varied in training taught nothing, so it counts for nothing in use, whatever value comes then.
+    """
+
+    def __init__(self, mean: Tensor, spread: Tensor) -> None:  # (F,), (F,)
         super().__init__()
         self.mean: Tensor
-        self.spread: Tensor
+        self.scale: Tensor
         self.register_buffer("mean", mean)
-        self.register_buffer("spread", spread)
+        self.register_buffer("scale", torch.where(spread > _STANDS_STILL, 1.0 / spread, 0.0))
         self.straight = nn.Linear(len(mean), 1)
         self.bent = nn.Sequential(nn.Linear(len(mean), 24), nn.GELU(), nn.Dropout(0.2), nn.Linear(24, 1))
 
     def forward(self, inputs: Tensor) -> Tensor:  # (..., F) -> (...,)
-        scaled = (inputs - self.mean) / self.spread
+        scaled = (inputs - self.mean) * self.scale
         scores: Tensor = self.straight(scaled) + self.bent(scaled)
         return scores.squeeze(-1)
 
@@ -46,7 +49,7 @@ class CandidateLists:
     """Candidates of E recommendations with their inputs.
 
     Attributes:
-        items: (E, K) item numbers, best retrieved first.
+        items: (E, K) item numbers, best retrieved first; 0 where a small catalogue had no more.
         inputs: (E, K, F)
     """
 
@@ -93,26 +96,36 @@ def fit(lists: CandidateLists, relevant: list[Ints], seed: int) -> Ranker:
     torch.manual_seed(seed)
     wanted = np.stack([np.isin(items, found) for items, found in zip(lists.items, relevant, strict=True)])
     usable = wanted.any(axis=1)
+    if not usable.any():
+        return without_labels()
     inputs = torch.from_numpy(lists.inputs[usable])
+    missing = torch.from_numpy(lists.items[usable] == 0)
     target = torch.from_numpy(wanted[usable].astype(np.float32))
     target = target / target.sum(dim=1, keepdim=True).clamp(min=1.0)
     flat = inputs.reshape(-1, inputs.shape[-1])
-    model = Ranker(flat.mean(dim=0), flat.std(dim=0) + _MEAN_EVERY)
+    model = Ranker(flat.mean(dim=0), flat.std(dim=0))
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-2)
     model.train()
     for _ in range(_EPOCHS):
         for rows in torch.split(torch.randperm(len(inputs)), 64):
-            loss = -(target[rows] * model(inputs[rows]).log_softmax(dim=1)).sum(dim=1).mean()
+            scores = model(inputs[rows]).masked_fill(missing[rows], -1e9)
+            loss = -(target[rows] * scores.log_softmax(dim=1)).sum(dim=1).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
     return model.eval()
 
 
+def without_labels() -> Ranker:
+    """A ranker that nothing could be taught: it leaves candidates in the order of their retrieval."""
+    return Ranker(torch.zeros(len(NAMES)), torch.zeros(len(NAMES))).eval()
+
+
 def rerank(model: Ranker, lists: CandidateLists, k: int) -> tuple[Ints, Floats]:
-    """The k best candidates of each list and their scores.  # (E, k), (E, k)"""
+    """The k best candidates of each list and their scores; item 0 where there were fewer.  # (E, k), (E, k)"""
     with torch.inference_mode():
         scores = model(torch.from_numpy(lists.inputs)).numpy()
+    scores[lists.items == 0] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(lists.items, order, axis=1), np.take_along_axis(scores, order, axis=1)
 

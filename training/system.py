@@ -54,8 +54,10 @@ def fit_system(
         retriever, inner.train.sequences(), epochs, seed, contents.is_real,
         lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
     )  # fmt: skip
-    lists = _lists(retriever, baselines.neighbours(inner.train, len(contents.content_ids)), inner, contents, store)
-    fitted = ranker.fit(lists, inner.relevant, seed)
+    fitted = ranker.without_labels()
+    if len(inner.users):
+        lists = _lists(retriever, baselines.neighbours(inner.train, len(contents.content_ids)), inner, contents, store)
+        fitted = ranker.fit(lists, inner.relevant, seed)
     tuned(retriever, split.train, contents.is_real, seed, progress, f"{split.protocol}: tuning")
     return System(retriever, fitted, baselines.neighbours(split.train, len(contents.content_ids)))
 
@@ -79,7 +81,9 @@ def ranked_lists(system: System, split: Split, contents: Contents, store: Featur
     histories = split.histories()
     retrieval = _retrieval_scores(system.retriever, histories)
     by_model = {
-        "popularity": np.tile(baselines.popularity(split.train, item_count), (len(split.users), 1)),
+        "popularity": np.broadcast_to(
+            baselines.popularity(split.train, item_count), (len(split.users), item_count + 1)
+        ),
         "popularity_7d": baselines.popularity_before(split.train, item_count, split.cuts),
         "item_knn": baselines.neighbour_scores(system.similarity, histories),
         "two_tower": retrieval,

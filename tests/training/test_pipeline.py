@@ -1,0 +1,199 @@
+"""A training run on a user's own imported files, through dbt and Feast: whole, repeatable, and good at what is there.
+
+Everybody follows a cycle of contents, so that what comes next can be learnt and popularity knows nothing of it.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from pydantic import SecretStr
+
+from feature_repo import materialization, store
+from ingestion.data_import import import_directory
+from marquee import database, dbt_runner
+from marquee.settings import Settings
+from training import export, gate, pipeline, registry
+from training.manifest import MANIFEST, Manifest, checksum
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+_PEOPLE, _CONTENTS, _EVENTS = 60, 50, 24
+
+
+def _write_files(folder: Path) -> Path:
+    folder.mkdir()
+    generator = np.random.default_rng(11)
+    people = [f"u-{n}" for n in range(_PEOPLE)]
+    titles = [f"c-{n}" for n in range(_CONTENTS)]
+    pd.DataFrame({"user_id": people, "email": [f"{person}@example.com" for person in people]}).to_csv(
+        folder / "subscribers.csv", index=False
+    )
+    pd.DataFrame(
+        {
+            "content_id": titles,
+            "title": titles,
+            "content_type": "video",
+            "tags": ["Drama" if n % 2 else "Comedy" for n in range(_CONTENTS)],
+            "published_at": "2026-01-01T00:00:00Z",
+        }
+    ).to_csv(folder / "content.csv", index=False)
+    events = []
+    for person in people:
+        first, start = int(generator.integers(_CONTENTS)), int(generator.integers(1, 40))
+        events += [
+            {
+                "user_id": person,
+                "content_id": titles[(first + step) % _CONTENTS],
+                "occurred_at": (NOW - timedelta(days=80 - start - step, minutes=step)).isoformat(),
+                "watched_fraction": 0.9,
+            }
+            for step in range(_EVENTS)
+        ]
+    pd.DataFrame(events).to_csv(folder / "events.csv", index=False)
+    return folder
+
+
+@dataclass(frozen=True)
+class Run:
+    settings: Settings
+    version: str
+
+    @property
+    def folder(self) -> Path:
+        return registry.artefact_dir(self.version, self.settings)
+
+    @property
+    def manifest(self) -> Manifest:
+        return Manifest.model_validate_json((self.folder / MANIFEST).read_text())
+
+
+@pytest.fixture(scope="module")
+def run(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("own")
+    settings = Settings(var_dir=folder / "var", database_url=SecretStr(make_database()))
+    import_directory(_write_files(folder / "files"), NOW, settings, assume_consent=True)
+    dbt_runner.build(settings, NOW)
+    store.apply_definitions(settings)
+    materialization.materialize("run-1", NOW, settings)
+    pipeline.build_training_set("run-1", NOW, settings)
+    pipeline.train_models("run-1", settings)
+    return Run(settings, pipeline.evaluate_version("run-1", NOW, settings))
+
+
+def _figure(run: Run, protocol: str, model: str) -> float:
+    rows = json.loads((run.folder / "evaluation" / "metrics.json").read_text())
+    (row,) = (r for r in rows if (r["protocol"], r["model"], r["metric"]) == (protocol, model, "ndcg"))
+    return float(row["value"])
+
+
+@pytest.mark.parametrize("model", ["two_tower", "marquee"])
+def test_what_comes_next_is_learnt_beyond_popularity(run: Run, model: str) -> None:
+    assert _figure(run, "loo", model) > 1.5 * _figure(run, "loo", "popularity")
+
+
+def test_every_protocol_and_model_is_measured_with_its_interval(run: Run) -> None:
+    rows = json.loads((run.folder / "evaluation" / "metrics.json").read_text())
+    measured = {(row["protocol"], row["model"]) for row in rows if row["metric"] == "ndcg"}
+    models = ("popularity", "popularity_7d", "item_knn", "two_tower", "marquee")
+    assert measured == {(protocol, model) for protocol in ("temporal", "loo") for model in models}
+    assert all(row["low"] <= row["value"] <= row["high"] for row in rows if row["metric"] == "ndcg")
+
+
+def test_no_list_holds_what_the_training_side_has(run: Run) -> None:
+    topk, seen = (pd.read_parquet(run.folder / "evaluation" / f"{name}.parquet") for name in ("topk", "seen"))
+    keys = ["protocol", "subscriber_id", "content_id"]
+    assert topk.merge(seen, on=keys).empty
+    assert not topk.duplicated([*keys, "model"]).any()
+
+
+def test_the_manifest_vouches_for_every_file(run: Run) -> None:
+    manifest = run.manifest
+    files = {str(path.relative_to(run.folder)) for path in run.folder.rglob("*") if path.is_file()} - {MANIFEST}
+    assert set(manifest.files) == files
+    assert all(checksum(run.folder / name) == value for name, value in manifest.files.items())
+    assert manifest.data_until <= NOW
+    assert manifest.model_version == run.version
+
+
+def test_the_exported_tower_says_what_comes_next_in_the_cycle(run: Run) -> None:
+    tower = torch.export.load(run.folder / "user_tower.pt2").module()
+    embeddings = np.load(run.folder / "content_embeddings.npy")
+    ids = json.loads((run.folder / "content_ids.json").read_text())
+    item_of = {content_id: row + 1 for row, content_id in enumerate(ids)}
+    hits = 0
+    for first in range(_CONTENTS):
+        history = [item_of[f"c-{(first + step) % _CONTENTS}"] for step in range(6)]
+        padded = torch.zeros((1, run.manifest.sequence_length), dtype=torch.int64)
+        padded[0, -6:] = torch.tensor(history)
+        scores = embeddings @ tower(padded).detach().numpy()[0]
+        scores[[0, *history]] = -np.inf
+        hits += item_of[f"c-{(first + 6) % _CONTENTS}"] in np.argsort(-scores)[:5]
+    assert hits > 0.8 * _CONTENTS  # by chance 0.1
+
+
+def test_a_run_on_the_same_data_finds_the_version_that_is_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("it trained again")
+
+    monkeypatch.setattr(pipeline, "fit_system", refuse)
+    made = (run.folder / MANIFEST).stat().st_mtime_ns
+    pipeline.build_training_set("run-2", NOW, run.settings)
+    assert pipeline.train_models("run-2", run.settings) == run.version
+    assert pipeline.evaluate_version("run-2", NOW, run.settings) == run.version
+    assert (run.folder / MANIFEST).stat().st_mtime_ns == made
+    with database.connect(run.settings) as connection:
+        assert len(registry.versions(connection)) == 1
+
+
+def test_an_export_that_dies_half_way_leaves_no_version_and_the_next_one_completes(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = pd.read_pickle(run.settings.models_dir / ".work" / "run-1" / "trained.pickle")
+    target = tmp_path / "version"
+
+    def write() -> None:
+        export.export(target, trained.system, trained.contents, trained.fallback, {}, [], pd.DataFrame(), run.manifest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(export, "checksum", _die)
+        with pytest.raises(KeyboardInterrupt):
+            write()
+    assert not target.exists()
+    write()
+    assert (target / MANIFEST).exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["version"]
+
+
+def _die(_: Path) -> str:
+    raise KeyboardInterrupt
+
+
+def test_too_little_data_is_said_so(settings: Settings) -> None:
+    with database.connect(settings) as connection:
+        connection.execute("create schema marts")
+        connection.execute(
+            "create table marts.fct_interactions (interaction_id text, subscriber_id text, content_id text, "
+            "occurred_at timestamptz, has_personalization_consent boolean, is_simulated boolean)"
+        )
+        for name in ("ftr_content__profile", "ftr_subscriber__activity", "ftr_subscriber__profile"):
+            connection.execute(
+                f"create table features.{name} (content_id text, content_type text, genre_vector float8[], "
+                "is_simulated boolean, subscriber_id text, event_timestamp timestamptz, age_band text, gender text, "
+                "plan text, region text, lifecycle_stage text)".encode()
+            )
+    with pytest.raises(pipeline.TrainingDataError, match=r"0 interactions with consent .* check `consents`"):
+        pipeline.build_training_set("run", NOW, settings)
+
+
+def test_the_gate_judges_the_version(run: Run) -> None:
+    decision = gate.decide_promotion(run.version, NOW, run.settings)
+    names = {check.name for check in decision.checks}
+    assert "ndcg@10 loo beside item_knn" in names
+    pipeline.clean_up("run-1", run.settings)
+    assert not (run.settings.models_dir / ".work" / "run-1").exists()
