@@ -46,8 +46,8 @@ def run_check(kind: str, run_key: str, as_of: datetime, settings: Settings) -> s
 
     with database.connect(settings) as connection:
         # one view of the warehouse for all parts, while other DAGs go on writing
-        connection.isolation_level = IsolationLevel.REPEATABLE_READ
-        connection.read_only = True
+        connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        connection.set_read_only(True)
         findings, widgets, is_simulated = _examine(connection, _parts(known), as_of, settings)
     head = report_page.PageHead(known.capitalize(), run_key, f"{as_of:%-d %B %Y, %H:%M %Z}", is_simulated)
     report = _write(report_page.render(head, findings, widgets), known, run_key, settings)

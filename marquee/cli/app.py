@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from marquee.cli import campaigns, data, models
+from marquee.cli import campaigns, checks, data, models
 from marquee.errors import MarqueeError
 from marquee.logs import configure_logs
 from marquee.settings import load_settings
@@ -128,5 +128,6 @@ def show_settings(markdown: Annotated[bool, typer.Option(help="Print the table o
 
 # Each room's own commands register themselves below.
 data.register(app)
+checks.register(app)
 app.add_typer(models.models, name="models")
 app.add_typer(campaigns.campaigns, name="campaigns")
