@@ -1,5 +1,7 @@
 """One running endpoint a test module, with its own database, and a sender that never really waits."""
 
+import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -130,8 +132,13 @@ def make_request(**changes: object) -> dict[str, object]:
     return {name: value for name, value in request.items() if value is not None}
 
 
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
 def script(name: str) -> Path:
     """A program of the environment in which the tests run."""
-    import sys
-
     return Path(sys.executable).parent / name

@@ -21,7 +21,9 @@ def running_endpoint(settings: Settings) -> Iterator[Settings]:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         used = settings.model_copy(update={"email_port": port})
-        server = uvicorn.Server(uvicorn.Config(create_app(used), log_level="warning", access_log=False))
+        server = uvicorn.Server(
+            uvicorn.Config(create_app(used), log_level="warning", access_log=False, timeout_graceful_shutdown=2)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
