@@ -58,7 +58,7 @@ def preview(
         console.print("Nobody would get a message, so there is none to show.")
         return
     console.print(f"\n[bold]Subject:[/] {shown.message.subject}\n", highlight=False)
-    console.print(shown.message.plain, highlight=False, markup=False)
+    console.print(shown.message.plain, highlight=False, markup=False, soft_wrap=True)
     if html is not None:
         html.write_text(shown.message.html)
         console.print(f"HTML written to {html}")
@@ -70,18 +70,17 @@ def holds() -> None:
     from activation.campaigns import claims
     from marquee import database
 
-    table = Table("send id", "campaign", "subscriber", "occurrence", "claimed", "why it is held")
     with database.connect() as connection:
         held = claims.read_held(connection)
     for one in held:
-        table.add_row(
-            str(one.send_id), one.campaign_id, one.subscriber_id, one.occurrence_key,
-            f"{one.claimed_at:%Y-%m-%d %H:%M}", one.reason,
-        )  # fmt: skip
-    console.print(table if held else "No message is held.")
-    if held:
-        console.print("Found one in the provider's own pages, or made sure that it is not there? Settle it with")
-        console.print("  marquee campaigns settle SEND_ID sent|not-sent")
+        console.print(f"[bold]{one.send_id}[/] {one.campaign_id}, {one.occurrence_key}", highlight=False)
+        console.print(f"  to subscriber {one.subscriber_id}, {one.claimed_at:%Y-%m-%d %H:%M} UTC", highlight=False)
+        console.print(f"  {one.reason}", highlight=False, markup=False)
+    if not held:
+        console.print("No message is held.")
+        return
+    console.print("\nFound one in the provider's own pages, or made sure that it is not there? Settle it with")
+    console.print("  marquee campaigns settle SEND_ID sent|not-sent", markup=False)
 
 
 @campaigns.command()

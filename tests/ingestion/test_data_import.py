@@ -239,8 +239,8 @@ def _with_demo(settings: Settings) -> None:
         )
         connection.execute(
             "insert into activation.sends "
-            "(campaign_id, subscriber_id, occurrence_key, email_hash, status, run_key, claimed_at) "
-            "values ('onboarding', 's-1', 'o', 'h', 'sent', 'run', now())"
+            "(campaign_id, category, subscriber_id, occurrence_key, email_hash, status, run_key, claimed_at) "
+            "values ('onboarding', 'suggestions', 's-1', 'o', 'h', 'sent', 'run', now())"
         )
 
 
