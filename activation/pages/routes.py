@@ -14,10 +14,8 @@ from activation.preferences.links import sign_subscriber
 from activation.serving.answers import FallbackReason
 from activation.serving.api import AnonymousId
 from activation.serving.homepage import build_homepage
-from activation.serving.runtime import Runtime, RuntimeDep
-from activation.serving.sample import SampleSubscriber, read_sample
+from activation.serving.runtime import RuntimeDep
 from marquee.clock import utc_now
-from marquee.errors import MarqueeError
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,7 +37,7 @@ def show_homepage(
     subscriber_id: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00]*$")] = None,
     anonymous_id: AnonymousId = None,
 ) -> Response:
-    sample = demo_sample(runtime)
+    sample = runtime.read_sample()
     is_asked_for = subscriber_id is not None or anonymous_id is not None
     chosen = subscriber_id or "" if is_asked_for or not sample else sample[0].subscriber_id
     page = build_homepage(runtime.recommender, chosen or None, utc_now(), anonymous_id)
@@ -74,12 +72,3 @@ def show_artwork(content_id: str, runtime: RuntimeDep) -> Response:
     svg = poster(content_id, content.content_type if content else "video", content.genres if content else ())
     # genres and type of a content may be corrected, so not for ever
     return Response(svg, media_type="image/svg+xml", headers={"Cache-Control": "public, max-age=86400"})
-
-
-def demo_sample(runtime: Runtime) -> list[SampleSubscriber]:
-    """The subscribers of the picker; none when the profiles cannot be read."""
-    try:
-        with runtime.warehouse.connection() as connection:
-            return read_sample(connection)
-    except MarqueeError:
-        return []

@@ -10,7 +10,6 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from activation.pages.routes import demo_sample
 from activation.preferences.choices import PURPOSE_NAMES, PURPOSES, ChangedVia, read_preferences, record_choices
 from activation.preferences.links import InvalidLinkError, read_token, sign_subscriber
 from activation.serving.runtime import Runtime, RuntimeDep
@@ -24,7 +23,7 @@ _GONE = "The profile that this link belongs to is no longer here. Please use the
 
 @router.get("/preferences", response_class=HTMLResponse, include_in_schema=False)
 def choose_subscriber(runtime: RuntimeDep) -> Response:
-    people = demo_sample(runtime) if runtime.settings.is_email_local else []
+    people = runtime.read_sample() if runtime.settings.is_email_local else []
     return runtime.pages.render(
         "preferences_demo.html",
         is_demo=runtime.settings.is_email_local,

@@ -4,7 +4,7 @@ In: settings. Out: a `Runtime` on the app's state, opened and closed with it.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -13,7 +13,9 @@ from activation.pages.rendering import Pages
 from activation.serving.answers import Homepage, Recommendation
 from activation.serving.impressions import Impression, ImpressionLog
 from activation.serving.recommender import Recommender, open_recommender
+from activation.serving.sample import Sample, SampleSubscriber
 from activation.serving.warehouse import Warehouse
+from marquee.errors import MarqueeError
 from marquee.settings import Settings
 
 
@@ -24,6 +26,15 @@ class Runtime:
     recommender: Recommender
     impressions: ImpressionLog
     pages: Pages
+    sample: Sample = field(default_factory=Sample)
+
+    def read_sample(self) -> list[SampleSubscriber]:
+        """The subscribers to try the demo with; none when the profiles cannot be read."""
+        try:
+            with self.warehouse.connection() as connection:
+                return self.sample.read(connection, self.recommender.snapshot.catalogue)
+        except MarqueeError:
+            return []
 
     def log(self, recommendation: Recommendation, surface: str) -> None:
         """Note that a list was shown."""

@@ -1,30 +1,21 @@
 """A few subscribers to look at the demo with: different tastes, one without consent, one without history.
 
-In: marts. Out: `SampleSubscriber`s without name or email.
+In: marts. Out: `SampleSubscriber`s without name or email, the same ones as long as the profiles are the same.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-_SAMPLE = """
+_CHOOSE = """
 with known as (
 
     select
         subscribers.subscriber_id, subscribers.lifecycle_stage, subscribers.plan, subscribers.age_band,
         subscribers.is_simulated, subscribers.genre_affinities,
-        coalesce(
-            (
-                select is_granted
-                from activation.preference_changes as changes
-                where changes.subscriber_id = subscribers.subscriber_id and purpose = 'personalization'
-                order by changed_at desc
-                limit 1
-            ),
-            subscribers.has_personalization_consent
-        ) as has_personalization_consent,
+        subscribers.has_personalization_consent,
         coalesce(history.interaction_count, 0) as interaction_count
     from marts.dim_subscribers as subscribers
     left join (
@@ -82,18 +73,32 @@ numbered as (
 
 )
 
-select subscriber_id, kind, lifecycle_stage, plan, age_band, interaction_count, top_genres[1:3] as top_genres,
+select subscriber_id, lifecycle_stage, plan, age_band, interaction_count, top_genres[1:3] as top_genres,
     has_personalization_consent, is_simulated
 from numbered
 where place <= case kind when 'personal' then %(personal)s else 1 end
 order by kind = 'personal' desc, kind, place
 """
 
+# the newest word counts, wherever it was said; on a tie a refusal wins
+_PRESENT_CONSENTS = """
+select distinct on (subscriber_id) subscriber_id, is_granted
+from (
+    select subscriber_id, is_granted, recorded_at as said_at
+    from marts.fct_consents
+    where subscriber_id = any(%(ids)s) and purpose = 'personalization'
+    union all
+    select subscriber_id, is_granted, changed_at
+    from activation.preference_changes
+    where subscriber_id = any(%(ids)s) and purpose = 'personalization'
+) as said
+order by subscriber_id, said_at desc, is_granted
+"""
+
 
 @dataclass(frozen=True)
 class SampleSubscriber:
     subscriber_id: str
-    kind: str
     lifecycle_stage: str | None
     plan: str | None
     age_band: str | None
@@ -101,6 +106,13 @@ class SampleSubscriber:
     top_genres: tuple[str, ...]
     has_personalization_consent: bool
     is_simulated: bool
+
+    @property
+    def kind(self) -> str:
+        """What there is to see of them."""
+        if self.interaction_count == 0:
+            return "no history"
+        return "personal" if self.has_personalization_consent else "no consent"
 
     @property
     def label(self) -> str:
@@ -114,10 +126,36 @@ class SampleSubscriber:
         return " · ".join(parts)
 
 
-def read_sample(connection: Connection[DictRow], count: int = 8) -> list[SampleSubscriber]:
+class Sample:
+    """Chooses once for each state of the profiles: looking through all of them takes longer than a page may."""
+
+    def __init__(self) -> None:
+        self._chosen: tuple[object, list[SampleSubscriber]] = (None, [])
+
+    def read(self, connection: Connection[DictRow], profiles: object) -> list[SampleSubscriber]:
+        """The sample with the consents of this moment; `profiles` is another object once the profiles have changed."""
+        of_profiles, chosen = self._chosen
+        if of_profiles is not profiles or not chosen:
+            chosen = _choose(connection)
+            self._chosen = (profiles, chosen)
+        return _with_present_consents(connection, chosen)
+
+
+def _choose(connection: Connection[DictRow], count: int = 8) -> list[SampleSubscriber]:
     """About `count` subscribers, the same ones at every call; none before the profiles are built."""
     try:
-        rows = connection.execute(_SAMPLE, {"personal": max(1, count - 2)}).fetchall()
+        rows = connection.execute(_CHOOSE, {"personal": max(1, count - 2)}).fetchall()
     except psycopg.errors.UndefinedTable:
         return []
     return [SampleSubscriber(**{**row, "top_genres": tuple(row["top_genres"] or ())}) for row in rows][:count]
+
+
+def _with_present_consents(connection: Connection[DictRow], sample: list[SampleSubscriber]) -> list[SampleSubscriber]:
+    if not sample:
+        return []
+    rows = connection.execute(_PRESENT_CONSENTS, {"ids": [one.subscriber_id for one in sample]}).fetchall()
+    said = {row["subscriber_id"]: row["is_granted"] for row in rows}
+    return [
+        replace(one, has_personalization_consent=said.get(one.subscriber_id, one.has_personalization_consent))
+        for one in sample
+    ]

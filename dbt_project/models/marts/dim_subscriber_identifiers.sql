@@ -1,3 +1,6 @@
+-- serving looks up one subscriber in every request
+{{ config(indexes=[{'columns': ['identifier_value', 'identifier_kind']}]) }}
+
 select
     identifier_kind,
     identifier_value,

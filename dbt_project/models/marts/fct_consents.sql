@@ -1,3 +1,6 @@
+-- serving looks up one subscriber in every request
+{{ config(indexes=[{'columns': ['subscriber_id']}]) }}
+
 select
     subscriber_id,
     purpose,

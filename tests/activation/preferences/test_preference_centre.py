@@ -76,6 +76,16 @@ def test_the_same_form_sent_twice_changes_nothing_the_second_time(
     assert changes(house_db) == before == [("personalization", False, "preference_centre")]
 
 
+def test_the_demo_s_picker_knows_a_choice_at_once_and_still_lists_who_made_it(client: TestClient, centre: str) -> None:
+    def kind() -> str:
+        sample = client.get("/v1/subscribers/sample").json()
+        return str(next(one["kind"] for one in sample if one["subscriber_id"] == world.DRAMA_LOVER))
+
+    assert kind() == "personal"
+    client.post(centre, data={"granted": ["email_marketing"]})
+    assert kind() == "no consent"
+
+
 def test_an_empty_form_withdraws_everything(client: TestClient, centre: str, house_db: Connection[DictRow]) -> None:
     client.post(centre)
     assert read_granted(house_db, world.DRAMA_LOVER) == frozenset()

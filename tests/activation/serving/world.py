@@ -62,6 +62,8 @@ create table marts.fct_interactions (
 create table marts.fct_consents (
     subscriber_id text, purpose text, is_granted boolean, recorded_at timestamptz, primary key (subscriber_id, purpose)
 );
+create index on marts.fct_interactions (subscriber_id);
+create index on marts.dim_subscriber_identifiers (identifier_value, identifier_kind);
 create table features.ftr_subscriber__sequence (
     subscriber_id text, event_timestamp timestamptz, created_at timestamptz, recent_content_ids text[],
     recent_watched_fractions float8[]
@@ -111,9 +113,14 @@ def title_of(content_id: str) -> str:
     return "The Same Name" if content_id in ("c37", "c39") else f"Title {content_id}"
 
 
+def make_tables(connection: Connection[DictRow]) -> None:
+    """The tables, empty."""
+    connection.execute(_MARTS.encode())
+
+
 def build_marts(connection: Connection[DictRow], people: Sequence[Person] = PEOPLE) -> None:
     """Every mart and feature table that serving reads, with `people` in them."""
-    connection.execute(_MARTS.encode())
+    make_tables(connection)
     cursor = connection.cursor()
     for place, content_id in enumerate(CONTENT_IDS):
         kind = {38: "article", 39: "podcast"}.get(place, "video")
@@ -213,8 +220,6 @@ class _Ranker(nn.Module):
 
 def write_artefact(models_dir: Path, model_version: str, content_ids: Sequence[str] = CONTENT_IDS) -> Path:
     """A model directory in the format of docs/ARCHITECTURE.md."""
-    folder = models_dir / model_version
-    folder.mkdir(parents=True)
     count = len(content_ids)
     embeddings = np.zeros((count + 1, 4), dtype=np.float32)
     for row, content_id in enumerate(content_ids):
@@ -225,24 +230,40 @@ def write_artefact(models_dir: Path, model_version: str, content_ids: Sequence[s
     similarity = np.zeros((count + 1, count + 1), dtype=np.float32)
     similarity[1:, 1:] = (embeddings[1:, :2] @ embeddings[1:, :2].T) * 0.5
     np.fill_diagonal(similarity, 0.0)
+    folder = models_dir / model_version
+    write_model(folder, content_ids, embeddings, similarity, _Tower(torch.from_numpy(embeddings)), _Ranker())
+    return folder
+
+
+def write_model(
+    folder: Path,
+    content_ids: Sequence[str],
+    embeddings: np.ndarray,
+    similarity: np.ndarray,
+    tower: nn.Module,
+    ranker: nn.Module,
+    sequence_length: int = SEQUENCE_LENGTH,
+    candidate_count: int = CANDIDATE_COUNT,
+) -> None:
+    """`folder` as training would write it, but for what only evaluation reads."""
+    folder.mkdir(parents=True)
     np.save(folder / "content_embeddings.npy", embeddings)
     sparse.save_npz(folder / "item_neighbours.npz", sparse.csr_matrix(similarity))
     (folder / "content_ids.json").write_text(json.dumps(list(content_ids)))
     popular = list(content_ids)
     (folder / "fallback.json").write_text(json.dumps({"popular": popular, "popular_7d": popular[::-1]}))
-    items = torch.zeros((2, SEQUENCE_LENGTH), dtype=torch.int64)
+    items = torch.zeros((2, sequence_length), dtype=torch.int64)
     batch, candidates = torch.export.Dim("batch", min=1), torch.export.Dim("candidates", min=2)
-    tower = torch.export.export(_Tower(torch.from_numpy(embeddings)), (items,), dynamic_shapes=({0: batch},))
-    torch.export.save(tower, folder / "user_tower.pt2")
-    ranker = torch.export.export(_Ranker(), (torch.zeros((3, len(NAMES))),), dynamic_shapes=({0: candidates},))
-    torch.export.save(ranker, folder / "ranker.pt2")
+    exported = torch.export.export(tower.eval(), (items,), dynamic_shapes=({0: batch},))
+    torch.export.save(exported, folder / "user_tower.pt2")
+    exported = torch.export.export(ranker.eval(), (torch.zeros((3, len(NAMES))),), dynamic_shapes=({0: candidates},))
+    torch.export.save(exported, folder / "ranker.pt2")
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     manifest = {
-        "model_version": model_version, "sequence_length": SEQUENCE_LENGTH, "embedding_size": 4,
-        "ranker_features": list(NAMES), "candidate_count": CANDIDATE_COUNT, "files": files,
+        "model_version": folder.name, "sequence_length": sequence_length, "embedding_size": embeddings.shape[1],
+        "ranker_features": list(NAMES), "candidate_count": candidate_count, "files": files,
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    return folder
 
 
 def copy_version(models_dir: Path, old: str, new: str) -> Path:
