@@ -20,6 +20,9 @@ from marquee import database
 from marquee.settings import Settings
 from tests.activation.email.endpoint import running_endpoint
 
+# one client: each new one reads the certificates of the world first
+_HTTP = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=30)
+
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
@@ -47,19 +50,19 @@ class Endpoint:
 
     def post(self, payload: object, **headers: str) -> httpx.Response:
         """One Mail Send request with the right key."""
-        return httpx.post(
+        return _HTTP.post(
             f"{self.url}/v3/mail/send", json=payload, headers={"Authorization": f"Bearer {LOCAL_KEY}", **headers}
         )
 
     def search(self, query: str, limit: int = 10) -> httpx.Response:
-        return httpx.get(
+        return _HTTP.get(
             f"{self.url}/v3/messages",
             params={"query": query, "limit": limit},
             headers={"Authorization": f"Bearer {LOCAL_KEY}"},
         )
 
     def rehearse(self, **fault: object) -> None:
-        httpx.post(f"{self.url}/rehearsal/faults", json=fault).raise_for_status()
+        _HTTP.post(f"{self.url}/rehearsal/faults", json=fault).raise_for_status()
 
     def stored(self) -> list[DictRow]:
         return self._rows("order by accepted_at, provider_message_id")
@@ -82,7 +85,7 @@ def shared_endpoint(make_database: Callable[[], str], tmp_path_factory: pytest.T
 @pytest.fixture
 def endpoint(shared_endpoint: Endpoint) -> Endpoint:
     """The module's endpoint, empty and without faults."""
-    httpx.delete(f"{shared_endpoint.url}/rehearsal/faults").raise_for_status()
+    _HTTP.delete(f"{shared_endpoint.url}/rehearsal/faults").raise_for_status()
     with psycopg.connect(database.warehouse_url(shared_endpoint.settings)) as connection:
         connection.execute("truncate activation.captured_messages")
     return shared_endpoint

@@ -285,4 +285,4 @@ def _status_of(endpoint: Endpoint, payload: object) -> int:
     return _client.post(f"{endpoint.url}/v3/mail/send", content=body, headers=headers).status_code
 
 
-_client = httpx.Client()
+_client = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=30)
