@@ -50,7 +50,8 @@ def examine_features(connection: Connection[DictRow], as_of: datetime, settings:
     findings.append(_share_finding(findings))
     intro = report_page.text(
         f"Reference: the features of {len(reference):,} subscribers when {champion.model_version} was trained "
-        f"({champion.trained_at:%-d %B %Y}). Current: those of {len(current):,} subscribers.",
+        f"({champion.trained_at:%-d %B %Y}). Current: those of {len(current):,} subscribers. The share of drifted "
+        f"columns above counts `{_TASTE}` too, a vector that Evidently's table leaves out.",
         "Features",
     )
     return Examination(findings, [intro, *scores.widgets])

@@ -24,7 +24,7 @@ from training.evaluation import K
 from training.fairness import MINIMUM_GROUP
 from training.metrics import bootstrap_interval
 
-# of the catalogue; popularity alone reaches about 0.15 of the demo's, by leaving out what a subscriber has seen
+# of the catalogue; in the demo popularity reaches 0.06 of it, by leaving out what a subscriber has seen, item-kNN 0.13
 _COVERAGE_LIMIT = 0.2
 # lists may be this much less varied than item-kNN's before it is a warning
 _DIVERSITY_SHARE = 0.75

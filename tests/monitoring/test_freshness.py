@@ -54,7 +54,9 @@ def test_a_past_day_is_judged_by_what_was_there_then(world: World) -> None:
     )
     world.connection.commit()
     assert run_check("freshness", RUN, NOW, world.settings) == "pass"
-    assert world.findings("freshness")["events", "record_age_days"]["value"] == pytest.approx(3 / 24)
+    found = world.findings("freshness")
+    assert found["events", "record_age_days"]["value"] == pytest.approx(3 / 24)
+    assert found["events", "load_age_days"]["value"] == pytest.approx(2 / 24)
 
 
 def test_an_empty_view_in_the_online_store_fails(world: World) -> None:
