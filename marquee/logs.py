@@ -7,7 +7,10 @@ import structlog
 
 
 def configure_logs(level: str) -> None:
-    """Send structlog's and the standard library's records of `level` and above to standard error."""
+    """Send our own records of `level` and above to standard error, and what libraries say from a warning on.
+
+    A library's chatter would tear the live display; `DEBUG` shows it all the same.
+    """
     renderer: structlog.types.Processor = (
         structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
     )
@@ -22,4 +25,5 @@ def configure_logs(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(level=level, stream=sys.stderr, force=False)
+    libraries = logging.DEBUG if level == "DEBUG" else max(logging.WARNING, logging.getLevelNamesMapping()[level])
+    logging.basicConfig(level=libraries, stream=sys.stderr, force=False)

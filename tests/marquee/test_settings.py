@@ -1,4 +1,4 @@
-"""Settings: what an address follows from, that secrets stay masked, and that the documented table is the present one."""
+"""Settings: what an address follows from, that secrets stay masked, and that the documented table is right."""
 
 from pydantic import SecretStr
 
