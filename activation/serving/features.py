@@ -6,6 +6,7 @@ model's items. feature_repo.ranking_inputs makes the ranker's matrix, as it does
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -41,9 +42,8 @@ class ContentTable:
         self, artefact: Artefact, subscriber: SubscriberFeatures, candidates: Indices, similarities: Floats
     ) -> Floats:  # candidates, similarities: (K,) -> (K, F)
         """What the ranker judges the candidates by."""
-        recent = [artefact.item_of[name] for name in subscriber.recent_content_ids if name in artefact.item_of]
-        neighbour_scores = artefact.neighbours.total_similarity(recent[-NEIGHBOUR_WINDOW:], candidates)
-        matrix = ranking_inputs(subscriber, self._rows(candidates), similarities, neighbour_scores)
+        nearby = neighbour_scores(artefact, subscriber.recent_content_ids, candidates)
+        matrix = ranking_inputs(subscriber, self._rows(candidates), similarities, nearby)
         if artefact.manifest.ranker_features == NAMES:
             return matrix
         columns = [NAMES.index(name) for name in artefact.manifest.ranker_features]
@@ -59,6 +59,14 @@ class ContentTable:
             genres=all_contents.genres[items],
             types=all_contents.types[items],
         )
+
+
+def neighbour_scores(
+    artefact: Artefact, recent_content_ids: Sequence[str], candidates: Indices
+) -> Floats:  # candidates: (K,) -> (K,)
+    """Item-kNN over the newest contents, as training scores its lists."""
+    recent = [artefact.item_of[name] for name in recent_content_ids if name in artefact.item_of]
+    return artefact.neighbours.total_similarity(recent[-NEIGHBOUR_WINDOW:], candidates)
 
 
 class FeatureReader(Protocol):

@@ -1,20 +1,32 @@
 """What a personal list is: not consumed yet, no title twice, explained by something real, and traceable."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from activation.serving.artefact import load_artefact
+from activation.serving.artefact import Artefact, load_artefact
+from activation.serving.features import neighbour_scores
 from activation.serving.recommender import open_recommender
 from feature_repo import ranking_inputs
 from feature_repo.online import read_contents, read_subscriber
 from feature_repo.store import close_store, open_store
 from marquee.settings import Settings
 from tests.activation.serving import world
-from tests.activation.serving.conftest import VERSION
+from tests.activation.serving.conftest import VERSION, HouseTemplate
 from tests.waiting import wait_until
+from training import baselines, towers
+
+
+@pytest.fixture(scope="module")
+def artefact(house_template: HouseTemplate) -> Artefact:
+    return load_artefact(house_template.models_dir / VERSION)
 
 
 def ask(client: TestClient, **query: object) -> dict:
@@ -150,23 +162,44 @@ def test_the_ranker_is_given_the_matrix_that_feature_repo_defines(house: Setting
         recent = [world.CONTENT_IDS.index(name) + 1 for name in subscriber.recent_content_ids]
         assert recent == [1, 3, 5]
         similarity = load_artefact(house.models_dir / VERSION).neighbours.matrix.toarray()
-        neighbour_scores = np.array([sum(similarity[item, other] for item in recent) for other in candidates])
+        nearby = np.array([sum(similarity[item, other] for item in recent) for other in candidates])
         scores = np.array([0.4, 0.1, 0.9, -0.2], dtype=np.float32)
-        expected = ranking_inputs.ranking_inputs(subscriber, contents, scores, neighbour_scores.astype(np.float32))
+        expected = ranking_inputs.ranking_inputs(subscriber, contents, scores, nearby.astype(np.float32))
         found = snapshot.contents.ranking_matrix(snapshot.artefact, subscriber, candidates, scores)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     finally:
         recommender.close()
 
 
-def test_a_longer_history_than_the_model_reads_counts_from_its_newest_end(house: Settings) -> None:
-    artefact = load_artefact(house.models_dir / VERSION)
-    comedies = [content_id for content_id in world.CONTENT_IDS if world.genre_of(content_id) == "comedy"]
-    history = ["c01", "c03", *comedies[: world.SEQUENCE_LENGTH]]
-    np.testing.assert_array_equal(
-        artefact.subscriber_embedding(history), artefact.subscriber_embedding(history[-world.SEQUENCE_LENGTH :])
+histories = st.lists(st.sampled_from([*world.CONTENT_IDS, "c99-gone"]), min_size=1, max_size=30)
+
+
+@given(histories)
+@settings(max_examples=60, deadline=None)
+def test_item_knn_of_a_request_is_that_of_training(artefact: Artefact, history: list[str]) -> None:
+    """Window, numbering and repeats alike; a content that the model has never seen is passed over."""
+    items = np.array(
+        [world.CONTENT_IDS.index(name) + 1 for name in history if name in artefact.item_of], dtype=np.int64
     )
-    assert artefact.subscriber_embedding(history)[0] == 0.0, "the dramas lie outside the model's window"
+    candidates = np.arange(1, world.CONTENT_COUNT + 1)
+    (trained,) = baselines.neighbour_scores(artefact.neighbours.matrix, [items], ranking_inputs.NEIGHBOUR_WINDOW)
+    np.testing.assert_allclose(neighbour_scores(artefact, history, candidates), trained[candidates], atol=1e-6)
+
+
+@given(histories)
+@settings(max_examples=60, deadline=None)
+def test_the_tower_is_given_the_sequence_that_training_would_give_it(artefact: Artefact, history: list[str]) -> None:
+    items = np.array(
+        [world.CONTENT_IDS.index(name) + 1 for name in history if name in artefact.item_of], dtype=np.int64
+    )
+    given_to_tower: list[np.ndarray] = []
+
+    def tower(padded: torch.Tensor) -> torch.Tensor:
+        given_to_tower.append(padded.numpy().copy())
+        return torch.zeros((1, 4))
+
+    replace(artefact, _tower=tower).subscriber_embedding(history)
+    np.testing.assert_array_equal(given_to_tower[0], towers.pad([items], world.SEQUENCE_LENGTH))
 
 
 @pytest.mark.parametrize("count", [1, 3])
