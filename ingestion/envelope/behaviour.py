@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from ingestion.envelope.catalogue import Catalogue
+from ingestion.envelope.catalogue import Catalogue, Content
 from ingestion.envelope.people import People, opaque_id, spell
 from ingestion.envelope.records import SHARED_EMAIL
 from ingestion.envelope.sessions import DEVICE_TYPES, KIOSK_DEVICE, Session, Sessions
@@ -64,7 +64,7 @@ def _in_session(
         kind,
         name,
         session.person,
-        str(people.known["user_id"].iat[session.person]) if session.is_signed_in else None,
+        people.known[session.person].user_id if session.is_signed_in else None,
         session.anonymous_id,
         session.device_id,
         session.device_type,
@@ -91,7 +91,7 @@ def _identify_calls(people: People, sessions: Sessions, random: np.random.Genera
     for session in firsts.values():
         person = session.person
         moment = session.started_at if session.is_signed_in else session.ended_at
-        email = people.known["email"].iat[person]
+        email = people.known[person].email
         traits: dict[str, object] = {}
         draw = random.random()
         if draw < 0.01:
@@ -111,9 +111,9 @@ def _consumption(
     random: np.random.Generator,
 ) -> list[Action]:
     films = catalogue.of_type("video")
-    genres = sorted({genre for names in catalogue.content["genres"] for genre in names})
+    genres = sorted({genre for content in catalogue.contents for genre in content.genres})
     person_of = sessions.table["person"].to_numpy()[sessions.session_of]
-    film_of = ("ml-" + interactions["item_id"]).map({name: row for row, name in enumerate(films["content_id"])})
+    film_of = ("ml-" + interactions["item_id"]).map({film.content_id: row for row, film in enumerate(films)})
     taste = np.zeros((len(people.known), len(genres)))  # (people, genres)
     np.add.at(taste, person_of, _genre_matrix(films, genres)[film_of.to_numpy()])
     taste /= np.maximum(taste.sum(axis=1, keepdims=True), 1)
@@ -123,7 +123,7 @@ def _consumption(
         vectors = _genre_matrix(library, genres)
         vectors /= np.maximum(vectors.sum(axis=1, keepdims=True), 1)
         weights = np.exp(6 * taste @ vectors.T) * (1 / np.arange(1, len(library) + 1) ** 0.4)  # (people, library)
-        published = library["published_at"].to_numpy()
+        published = np.array([content.published_at for content in library])
         for session in _drawn(sessions, per_session, random):
             moment = _within(session, anchor, random)
             odds = weights[session.person] * (published <= moment)
@@ -131,7 +131,7 @@ def _consumption(
                 continue
             chosen = int(random.choice(len(library), p=odds / odds.sum()))
             fraction = round(float(random.beta(3, 1.4)), 3)
-            properties = {"content_id": library["content_id"].iat[chosen], "watched_fraction": fraction}
+            properties = {"content_id": library[chosen].content_id, "watched_fraction": fraction}
             actions.append(_in_session(people, session, "track", name, moment, properties))
     return actions
 
@@ -143,13 +143,13 @@ def _searches_and_lists(
     actions = []
     for session in _drawn(sessions, 1.0, random):
         film = int(random.integers(len(films)))
-        query = str(films["title"].iat[film]).lower().split(",")[0]
+        query = films[film].title.lower().split(",")[0]
         properties = {"query": query, "result_count": int(random.integers(0, 30))}
         actions.append(
             _in_session(people, session, "track", "Content Searched", _within(session, anchor, random), properties)
         )
     for session in _drawn(sessions, 0.9, random):
-        properties = {"content_id": films["content_id"].iat[int(random.integers(len(films)))]}
+        properties = {"content_id": films[int(random.integers(len(films)))].content_id}
         actions.append(
             _in_session(people, session, "track", "Content Added To List", _within(session, anchor, random), properties)
         )
@@ -169,7 +169,7 @@ def _visitors(
         identifiers.append((anonymous_id, device_id, f"visitor-{number:03d}"))
         for _ in range(int(random.integers(1, 4))):
             moment = int(random.uniform(first, anchor - 600))
-            article = str(articles["content_id"].iat[int(random.integers(len(articles)))])
+            article = articles[int(random.integers(len(articles)))].content_id
             call = "page" if kind == "web" else "screen"
             who = (-1, None, anonymous_id, device_id, kind)
             read = {"content_id": article, "watched_fraction": round(float(random.beta(2, 2)), 3)}
@@ -186,13 +186,12 @@ def _kiosk(
     actions, identifiers = [], []
     guests = random.choice(len(people.known), min(40, len(people.known) // 4), replace=False)
     for person in guests.tolist():
-        user_id = str(people.known["user_id"].iat[person])
-        created = int(people.known["created_at"].iat[person])
-        moment = int(random.uniform(created, anchor - 120))
+        user_id = people.known[person].user_id
+        moment = int(random.uniform(people.known[person].created_at, anchor - 120))
         anonymous_id = opaque_id("a", seed, "kiosk", user_id)
         identifiers.append((anonymous_id, KIOSK_DEVICE, user_id))
         who = (person, user_id, anonymous_id, KIOSK_DEVICE, "web")
-        query = {"query": str(films["title"].iat[int(random.integers(len(films)))]).lower(), "result_count": 5}
+        query = {"query": films[int(random.integers(len(films)))].title.lower(), "result_count": 5}
         actions.append(Action("page", "Kiosk", *who, moment))
         actions.append(Action("track", "Content Searched", *who, moment + 60, query))
     return actions, identifiers
@@ -206,7 +205,7 @@ def _cleared_cookies(
     for number, session in enumerate(_drawn(sessions, 0.03, random)):
         person = session.person
         anonymous_id, device_id = opaque_id("a", seed, "cleared", number), opaque_id("d", seed, "cleared", number)
-        identifiers.append((anonymous_id, device_id, str(people.known["user_id"].iat[person])))
+        identifiers.append((anonymous_id, device_id, people.known[person].user_id))
         actions.append(Action("page", "Home", person, None, anonymous_id, device_id, "web", session.started_at))
     return actions, identifiers
 
@@ -223,9 +222,9 @@ def _within(session: Session, anchor: int, random: np.random.Generator) -> int:
     return min(anchor, start + int(random.uniform(1, max(600, end - start))))
 
 
-def _genre_matrix(content: pd.DataFrame, genres: list[str]) -> np.ndarray:
-    matrix = np.zeros((len(content), len(genres)))
-    for row, names in enumerate(content["genres"]):
-        for genre in names:
+def _genre_matrix(contents: list[Content], genres: list[str]) -> np.ndarray:
+    matrix = np.zeros((len(contents), len(genres)))
+    for row, content in enumerate(contents):
+        for genre in content.genres:
             matrix[row, genres.index(genre)] = 1.0
     return matrix

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pandas as pd
 
+from ingestion.envelope.rows import rows_of
+
 ARTICLE_COUNT = 120
 PODCAST_COUNT = 60
 
@@ -31,19 +33,30 @@ _PODCAST_TITLES = ("The {genre} hour: {film}", "Talking about {film}", "{genre} 
 
 
 @dataclass(frozen=True)
+class Content:
+    """A film, an article or a podcast; `published_at` and `updated_at` are epoch seconds."""
+
+    content_id: str
+    content_type: str
+    title: str
+    genres: tuple[str, ...]
+    release_year: str
+    duration_minutes: str
+    maturity_rating: str
+    published_at: int
+    updated_at: int
+    is_simulated: bool
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """What can be watched, read and heard.
+    """What can be watched, read and heard."""
 
-    Attributes:
-        content: a row a content: content_id, content_type, title, genres (tuple), release_year, duration_minutes,
-            maturity_rating, published_at, updated_at (epoch seconds), is_simulated.
-    """
+    contents: list[Content]
 
-    content: pd.DataFrame
-
-    def of_type(self, content_type: str) -> pd.DataFrame:
-        """The rows of one content type, renumbered."""
-        return self.content[self.content["content_type"] == content_type].reset_index(drop=True)
+    def of_type(self, content_type: str) -> list[Content]:
+        """The contents of one type, in order."""
+        return [content for content in self.contents if content.content_type == content_type]
 
 
 def make_catalogue(items: pd.DataFrame, interactions: pd.DataFrame, anchor: int, seed: int) -> Catalogue:
@@ -54,37 +67,37 @@ def make_catalogue(items: pd.DataFrame, interactions: pd.DataFrame, anchor: int,
     share = min(1.0, len(items) / 400)
     articles = _companions(films, "article", max(10, int(ARTICLE_COUNT * share)), start, anchor, random)
     podcasts = _companions(films, "podcast", max(6, int(PODCAST_COUNT * share)), start, anchor, random)
-    return Catalogue(pd.concat([films, articles, podcasts], ignore_index=True))
+    return Catalogue([*films, *articles, *podcasts])
 
 
 def cms_lines(catalogue: Catalogue, seed: int) -> list[str]:
     """One JSON object a content, and the export's faults: second versions with other tags, and a few broken items."""
     random = np.random.default_rng([seed, 3])
     lines = []
-    for row in catalogue.content.itertuples(index=False):
+    for content in catalogue.contents:
         record = {
-            "id": row.content_id,
-            "type": row.content_type,
-            "title": row.title,
-            "tags": _tags(row.genres, random),
-            "release_year": row.release_year,
-            "duration_minutes": row.duration_minutes,
-            "maturity_rating": row.maturity_rating,
-            "published_at": _iso(row.published_at),
-            "updated_at": _iso(row.updated_at),
-            "is_simulated": bool(row.is_simulated),
+            "id": content.content_id,
+            "type": content.content_type,
+            "title": content.title,
+            "tags": _tags(content.genres, random),
+            "release_year": content.release_year,
+            "duration_minutes": content.duration_minutes,
+            "maturity_rating": content.maturity_rating,
+            "published_at": _iso(content.published_at),
+            "updated_at": _iso(content.updated_at),
+            "is_simulated": content.is_simulated,
             "simulated_fields": ["duration_minutes", "maturity_rating", "published_at"],
         }
         lines.append(json.dumps(record))
         if random.random() < 0.02:
-            later = {**record, "tags": _tags(row.genres, random), "updated_at": _iso(row.updated_at + 3_600)}
+            later = {**record, "tags": _tags(content.genres, random), "updated_at": _iso(content.updated_at + 3_600)}
             lines.append(json.dumps(later))
     lines.append(json.dumps({"id": "vid-untitled", "type": "video", "tags": [], "updated_at": _iso(0)}))
     lines.append(json.dumps({"id": "vid-undated", "type": "video", "title": "Undated", "updated_at": "last Tuesday"}))
     return lines
 
 
-def _films(items: pd.DataFrame, interactions: pd.DataFrame, start: int, random: np.random.Generator) -> pd.DataFrame:
+def _films(items: pd.DataFrame, interactions: pd.DataFrame, start: int, random: np.random.Generator) -> list[Content]:
     count = len(items)
     first_seen = items["item_id"].map(interactions.groupby("item_id")["timestamp"].min()).to_numpy(dtype="float64")
     published = start - random.uniform(1, 700, count) * _DAY
@@ -93,7 +106,7 @@ def _films(items: pd.DataFrame, interactions: pd.DataFrame, start: int, random: 
     is_release = items["release_year"].isin(newest).to_numpy() & (first_seen > start + 45 * _DAY)
     published = np.where(is_release, first_seen - random.uniform(0.05, 3, count) * _DAY, published)
     genres = [tuple(text.split()) if text != "unknown" else () for text in items["genres"]]
-    return pd.DataFrame(
+    films = pd.DataFrame(
         {
             "content_id": "ml-" + items["item_id"],
             "content_type": "video",
@@ -107,26 +120,36 @@ def _films(items: pd.DataFrame, interactions: pd.DataFrame, start: int, random: 
             "is_simulated": False,
         }
     )
+    return rows_of(films, Content)
 
 
 def _companions(
-    films: pd.DataFrame, kind: str, count: int, start: int, anchor: int, random: np.random.Generator
-) -> pd.DataFrame:
-    about = films.iloc[random.choice(len(films), count)]
+    films: list[Content], kind: str, count: int, start: int, anchor: int, random: np.random.Generator
+) -> list[Content]:
+    about = [films[row] for row in random.choice(len(films), count).tolist()]
     patterns = _ARTICLE_TITLES if kind == "article" else _PODCAST_TITLES
-    rows = []
-    for number, film in enumerate(about.itertuples(index=False), 1):
+    companions = []
+    for number, film in enumerate(about, 1):
         genre = film.genres[0] if film.genres else "Drama"
         title = str(random.choice(patterns)).format(film=film.title, genre=genre, number=number)
         minutes = random.integers(3, 13) if kind == "article" else random.integers(18, 65)
         published = int(random.uniform(start - 30 * _DAY, anchor - 2 * _DAY))
         prefix = "art" if kind == "article" else "pod"
-        rows.append(
-            (f"{prefix}-{number:04d}", kind, title, film.genres or ("Drama",), "", str(minutes), "PG", published)
+        companions.append(
+            Content(
+                content_id=f"{prefix}-{number:04d}",
+                content_type=kind,
+                title=title,
+                genres=film.genres or ("Drama",),
+                release_year="",
+                duration_minutes=str(minutes),
+                maturity_rating="PG",
+                published_at=published,
+                updated_at=published + 60,
+                is_simulated=True,
+            )
         )
-    names = ["content_id", "content_type", "title", "genres", "release_year", "duration_minutes", "maturity_rating"]
-    frame = pd.DataFrame(rows, columns=[*names, "published_at"])
-    return frame.assign(updated_at=frame["published_at"] + 60, is_simulated=True)
+    return companions
 
 
 def _tags(genres: tuple[str, ...], random: np.random.Generator) -> list[str]:

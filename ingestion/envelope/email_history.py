@@ -20,7 +20,7 @@ def email_lines(people: People, anchor: int, seed: int) -> list[str]:
     """Webhook events in the order of their timestamps, with redelivered and broken ones."""
     random = np.random.default_rng([seed, 8])
     events: list[dict[str, object]] = []
-    for index, person in enumerate(people.known.itertuples(index=False)):
+    for index, person in enumerate(people.known):
         if person.email and people.granted[index, 1]:
             events += _mailbox(person.email, person.created_at, people.revoked_at[index, 1], anchor, seed, random)
     events.sort(key=lambda event: (event["timestamp"], event["sg_event_id"]))

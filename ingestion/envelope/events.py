@@ -62,7 +62,6 @@ def _rating_lines(
     persons = table["person"].to_numpy()
     moments = interactions["timestamp"].to_numpy()
     consents = _consent_codes(people, persons, moments)
-    users = people.known["user_id"].to_numpy()[persons]
     lines = []
     for number, (
         user,
@@ -77,7 +76,7 @@ def _rating_lines(
         device,
     ) in enumerate(
         zip(
-            users.tolist(),
+            [people.known[person].user_id for person in persons.tolist()],
             interactions["item_id"].tolist(),
             interactions["rating"].tolist(),
             _iso_all(moments),

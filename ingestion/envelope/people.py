@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ingestion.envelope.rows import rows_of
+
 PURPOSES = ("personalization", "email_marketing", "advertising", "analytics")
 
 _GRANTED = {"personalization": 0.97, "email_marketing": 0.83, "advertising": 0.58, "analytics": 0.92}
@@ -86,20 +88,56 @@ _LEAD_COUNT = 20
 
 
 @dataclass(frozen=True)
+class Person:
+    """Somebody with an account.
+
+    `user_id` (`u-..`) is also the person_id; `email` is canonical, and like `phone` empty where the company has none;
+    `first_at`, `last_at` (of the ratings) and `created_at` are epoch seconds.
+    """
+
+    user_id: str
+    first_name: str
+    email: str
+    phone: str
+    gender: str
+    age: int
+    occupation: str
+    postal_code: str
+    country: str
+    region: str
+    timezone: str
+    plan: str
+    crm_id: str
+    billing_id: str
+    first_at: int
+    last_at: int
+    created_at: int
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Somebody without an account; `created_at` is epoch seconds."""
+
+    person_id: str
+    first_name: str
+    email: str
+    crm_id: str
+    created_at: int
+
+
+@dataclass(frozen=True)
 class People:
     """Who there is.
 
     Attributes:
-        known: a row a person with an account: user_id (`u-..`, also the person_id), first_name, email (canonical, empty
-            where the company has none), phone, gender, age, occupation, postal_code, country, region, timezone, plan,
-            crm_id, billing_id, first_at, last_at, created_at (epoch seconds).
-        leads: people without an account: person_id, first_name, email, crm_id, created_at.
+        known: people with an account; elsewhere a person is their place here.
+        leads: people without one.
         granted: (people, purposes) bool, what was granted at sign-up.
         revoked_at: (people, purposes) epoch seconds, infinite where never revoked.
     """
 
-    known: pd.DataFrame
-    leads: pd.DataFrame
+    known: list[Person]
+    leads: list[Lead]
     granted: np.ndarray
     revoked_at: np.ndarray
 
@@ -140,7 +178,8 @@ def make_people(users: pd.DataFrame, interactions: pd.DataFrame, anchor: int, se
         created_at=(known["min"] - head_start).astype("int64"),
     )
     granted = random.random((count, len(PURPOSES))) < np.array([_GRANTED[purpose] for purpose in PURPOSES])
-    return People(known, _leads(count, anchor, random), granted, _revocations(known, granted, anchor, random))
+    leads = _leads(count, anchor, random)
+    return People(rows_of(known, Person), leads, granted, _revocations(known, granted, anchor, random))
 
 
 def spell(email: str, random: np.random.Generator) -> str:
@@ -170,18 +209,20 @@ def _phones(count: int, random: np.random.Generator) -> list[str]:
     return [f"+447700900{index:03d}" if has_phone[index] and index < 1_000 else "" for index in range(count)]
 
 
-def _leads(known_count: int, anchor: int, random: np.random.Generator) -> pd.DataFrame:
+def _leads(known_count: int, anchor: int, random: np.random.Generator) -> list[Lead]:
     numbers = range(min(_LEAD_COUNT, known_count // 10))
+    # all names are drawn before the first moment
     names = [str(random.choice(_FIRST_NAMES)) for _ in numbers]
-    return pd.DataFrame(
-        {
-            "person_id": [f"lead-{number:03d}" for number in numbers],
-            "first_name": names,
-            "email": [f"{name.lower()}.lead{number}@example.com" for name, number in zip(names, numbers, strict=True)],
-            "crm_id": [f"crm-{known_count + 1 + number:06d}" for number in numbers],
-            "created_at": [anchor - int(random.uniform(1, 120) * 86_400) for _ in numbers],
-        }
-    )
+    return [
+        Lead(
+            person_id=f"lead-{number:03d}",
+            first_name=name,
+            email=f"{name.lower()}.lead{number}@example.com",
+            crm_id=f"crm-{known_count + 1 + number:06d}",
+            created_at=anchor - int(random.uniform(1, 120) * 86_400),
+        )
+        for number, name in enumerate(names)
+    ]
 
 
 def _revocations(known: pd.DataFrame, granted: np.ndarray, anchor: int, random: np.random.Generator) -> np.ndarray:

@@ -41,7 +41,7 @@ def crm_extract(people: People, anchor: int, seed: int) -> CrmExtract:
     extra_number = len(people.known) + len(people.leads)
     anchor_year = datetime.fromtimestamp(anchor, UTC).year
     shared = set(random.choice(len(people.known), min(15, len(people.known) // 20), replace=False).tolist())
-    for index, person in enumerate(people.known.itertuples(index=False)):
+    for index, person in enumerate(people.known):
         contact = (
             person.crm_id,
             person.user_id,
@@ -69,7 +69,7 @@ def crm_extract(people: People, anchor: int, seed: int) -> CrmExtract:
             user_id, email = ("", spell(person.email, random)) if is_twin else (person.user_id, SHARED_EMAIL)
             later = _iso(min(anchor, person.created_at + 40 * _DAY))
             rows.append((crm_id, user_id, email, "", person.first_name, *contact[5:12], later, "true"))
-    for lead in people.leads.itertuples(index=False):
+    for lead in people.leads:
         moment = _iso(lead.created_at)
         rows.append(
             (lead.crm_id, "", spell(lead.email, random), "", lead.first_name, *[""] * 6, moment, moment, "true")
@@ -85,7 +85,7 @@ def billing_lines(people: People, anchor: int, seed: int) -> list[str]:
     """JSON lines of subscriptions: nearly one a person, some changed plan or canceled, and a truncated line."""
     random = np.random.default_rng([seed, 5])
     lines = []
-    for person in people.known.itertuples(index=False):
+    for person in people.known:
         if random.random() < 0.03:
             continue
         idle_days = (anchor - person.last_at) / _DAY
@@ -119,7 +119,7 @@ def consent_rows(people: People, seed: int) -> str:
     """CSV of consent by identifier, purpose and region; a revocation is a newer row."""
     random = np.random.default_rng([seed, 6])
     rows: list[tuple[str, ...]] = []
-    for index, person in enumerate(people.known.itertuples(index=False)):
+    for index, person in enumerate(people.known):
         by_email = bool(person.email) and random.random() < 0.15
         kind, value = ("email", spell(person.email, random)) if by_email else ("user_id", person.user_id)
         for column, purpose in enumerate(PURPOSES):
@@ -128,8 +128,10 @@ def consent_rows(people: People, seed: int) -> str:
             revoked_at = people.revoked_at[index, column]
             if np.isfinite(revoked_at):
                 rows.append((kind, value, purpose, person.region, "denied", _iso(revoked_at), "true"))
-    for lead in people.leads.itertuples(index=False):
-        rows.append(("email", lead.email, "email_marketing", "us", "granted", _iso(lead.created_at), "true"))
+    rows += [
+        ("email", lead.email, "email_marketing", "us", "granted", _iso(lead.created_at), "true")
+        for lead in people.leads
+    ]
     rows.append(("user_id", "u-1", "telepathy", "us", "granted", _iso(0), "true"))
     rows.append(("user_id", "u-1", "analytics", "us", "perhaps", _iso(0), "true"))
     return _csv(("identifier_kind", "identifier", "purpose", "region", "status", "recorded_at", "is_simulated"), rows)
@@ -139,7 +141,7 @@ def survey_rows(people: People, anchor: int, seed: int) -> str:
     """CSV of survey answers of about a quarter of the people."""
     random = np.random.default_rng([seed, 7])
     rows: list[tuple[str, ...]] = []
-    for person in people.known.itertuples(index=False):
+    for person in people.known:
         if random.random() > 0.25:
             continue
         moment = int(random.uniform(person.first_at, anchor + 1))

@@ -4,12 +4,13 @@ In: interactions on the demo's calendar, `People`. Out: `Sessions` (real ones, c
 rating), and the devices with their owners, some of which a household shares. All devices and ids are simulated.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from ingestion.envelope.people import People, opaque_id
+from ingestion.envelope.rows import rows_of
 
 GAP_SECONDS = 1_800
 KIOSK_DEVICE = "d-kiosk-0001"
@@ -21,7 +22,7 @@ _SHARED_TV_SHARE = 0.02
 
 @dataclass(frozen=True)
 class Session:
-    """One session: person is a row of `People.known`, times are epoch seconds."""
+    """One session: person is a place in `People.known`, times are epoch seconds."""
 
     person: int
     started_at: int
@@ -33,25 +34,33 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Device:
+    """What one person watches on; the device_id of a household's is that of several people."""
+
+    person: int
+    device_type: str
+    device_id: str
+    anonymous_id: str
+
+
+@dataclass(frozen=True)
 class Sessions:
     """Real sessions and the devices they ran on.
 
     Attributes:
-        table: a row a session: person (row of `People.known`), started_at, ended_at (epoch seconds), device_type,
+        table: a row a session: person (place in `People.known`), started_at, ended_at (epoch seconds), device_type,
             device_id, anonymous_id, is_signed_in. Row i is session i.
         session_of: for each interaction, in the order of the input, its session.
-        devices: a row a person and device: person, device_type, device_id, anonymous_id, is_shared.
+        devices: one a person and type of device that they watched on.
     """
 
     table: pd.DataFrame
     session_of: np.ndarray
-    devices: pd.DataFrame
+    devices: list[Device]
 
     def rows(self) -> list[Session]:
         """The table as values."""
-        return [
-            Session(*row) for row in zip(*(self.table[field.name].tolist() for field in fields(Session)), strict=True)
-        ]
+        return rows_of(self.table, Session)
 
 
 def make_sessions(people: People, interactions: pd.DataFrame, seed: int) -> Sessions:
@@ -61,7 +70,7 @@ def make_sessions(people: People, interactions: pd.DataFrame, seed: int) -> Sess
     television: every real interaction can be attributed.
     """
     random = np.random.default_rng([seed, 9])
-    position = {user_id: index for index, user_id in enumerate(people.known["user_id"])}
+    position = {known.user_id: index for index, known in enumerate(people.known)}
     person = ("u-" + interactions["user_id"]).map(position).to_numpy()
     moments = interactions["timestamp"].to_numpy()
     order = np.lexsort((np.arange(len(moments)), moments, person))
@@ -83,20 +92,21 @@ def make_sessions(people: People, interactions: pd.DataFrame, seed: int) -> Sess
     table = table.merge(devices, on=["person", "device_type"], how="left", validate="many_to_one")
     is_anonymous = (random.random(len(table)) < _ANONYMOUS_SHARE) & ~table["is_shared"].to_numpy(dtype=bool)
     table["is_signed_in"] = ~is_anonymous
-    return Sessions(table.drop(columns="is_shared"), session_of, devices)
+    return Sessions(table.drop(columns="is_shared"), session_of, rows_of(devices, Device))
 
 
 def _device_types(person: np.ndarray, person_count: int, random: np.random.Generator) -> np.ndarray:
     """A habit a person, a draw a session."""
     habits = random.dirichlet([1.8, 1.2, 1.0], person_count).cumsum(axis=1)
     draws = random.random(len(person))[:, None]
-    return np.array(DEVICE_TYPES)[np.minimum((draws > habits[person]).sum(axis=1), 2)]
+    types: np.ndarray = np.array(DEVICE_TYPES)[np.minimum((draws > habits[person]).sum(axis=1), 2)]
+    return types
 
 
 def _devices(people: People, table: pd.DataFrame, seed: int, random: np.random.Generator) -> pd.DataFrame:
     devices = table[["person", "device_type"]].drop_duplicates().sort_values(["person", "device_type"])
     devices = devices.reset_index(drop=True)
-    users = people.known["user_id"].to_numpy()[devices["person"]]
+    users = [people.known[person].user_id for person in devices["person"].tolist()]
     devices["device_id"] = [
         opaque_id("d", seed, user, kind) for user, kind in zip(users, devices["device_type"], strict=True)
     ]

@@ -66,7 +66,8 @@ def generate(
     files[_MANIFEST] = json.dumps(
         {
             "identity": _identity(anchor, seed),
-            "is_simulated": "All but the film, rating and moment of a rating, film titles and demographics is simulated.",
+            "is_simulated": "All but the film, rating and moment of a rating, film titles and demographics "
+            "is simulated.",
         },
         indent=1,
     )
@@ -111,21 +112,19 @@ def _write_truth(identities: pd.DataFrame, folder: Path) -> None:
 
 def _identities(people: People, crm: CrmExtract, sessions: Sessions, behaviour: Behaviour) -> pd.DataFrame:
     """Which identifier is whose: kind, value, person_id. A shared device has a row for each of its people."""
-    known = people.known
     rows: set[tuple[str, str, str]] = set()
-    for person in known.itertuples(index=False):
+    for person in people.known:
         rows.add(("user_id", person.user_id, person.user_id))
         rows.add(("billing_id", person.billing_id, person.user_id))
         if person.email:
             rows |= {("email", person.email, person.user_id), ("email_hash", _sha256(person.email), person.user_id)}
         if person.phone:
             rows.add(("phone_hash", _sha256(person.phone), person.user_id))
-    for lead in people.leads.itertuples(index=False):
+    for lead in people.leads:
         rows |= {("email", lead.email, lead.person_id), ("email_hash", _sha256(lead.email), lead.person_id)}
     rows |= {("crm_id", crm_id, owner) for crm_id, owner in crm.owners.items()}
-    users = known["user_id"].to_numpy()
-    for device in sessions.devices.itertuples(index=False):
-        owner = users[device.person]
+    for device in sessions.devices:
+        owner = people.known[device.person].user_id
         rows |= {("device_id", device.device_id, owner), ("anonymous_id", device.anonymous_id, owner)}
     for anonymous_id, device_id, owner in behaviour.extra_identifiers:
         rows |= {("device_id", device_id, owner), ("anonymous_id", anonymous_id, owner)}
