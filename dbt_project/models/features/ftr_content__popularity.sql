@@ -1,5 +1,5 @@
--- A row at the end of each day on which a count changes: somebody consumed the content, or that day left a window; one at
--- as_of; and one each 28 days, so that a reader never has to look back further than the longest window.
+-- A row at the end of each day on which a count changes: somebody consumed the content, or that day left a window; one
+-- at as_of; and one each 28 days, so that a reader never has to look back further than the longest window.
 with days as (
 
     select
@@ -8,7 +8,15 @@ with days as (
         count(*) as interaction_count,
         sum(watched_fraction) as watched_sum
     from {{ ref('fct_interactions') }}
-    group by 1, 2
+    group by content_id, day
+
+),
+
+first_days as (
+
+    select content_id, min(day) as first_day
+    from days
+    group by content_id
 
 ),
 
@@ -18,11 +26,11 @@ changes as (
     from days
     cross join (values (0), (1), (7), (28)) as windows (length)
     union
-    select days.content_id, series.moment::date as day
-    from (select content_id, min(day) as first_day from days group by content_id) as days
+    select first_days.content_id, series.moment::date as day
+    from first_days
     cross join
         lateral generate_series(
-            days.first_day::timestamp, {{ as_of() }} at time zone 'UTC', interval '28 days'
+            first_days.first_day::timestamp, {{ as_of() }} at time zone 'UTC', interval '28 days'
         ) as series (moment)
     union
     select content_id, ({{ as_of() }} at time zone 'UTC')::date as day
