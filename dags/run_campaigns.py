@@ -34,9 +34,9 @@ def run_campaigns():
     @task(map_index_template="{{ campaign_name }}", max_active_tis_per_dagrun=1)
     def run_campaign(campaign_id: str, dag_run=None):
         """Send one campaign's messages and return the counts."""
-        from activation.campaigns import runner
         from airflow.sdk import get_current_context
 
+        from activation.campaigns import runner
         from marquee.settings import load_settings
 
         get_current_context()["campaign_name"] = campaign_id

@@ -43,8 +43,8 @@ def subscribers_before(
 def popularity_before(store: FeatureStore, content_ids: Sequence[str], moments: pd.DatetimeIndex) -> pd.DataFrame:
     """Popularity of each content just before each moment, in the order given, columns under their full names.
 
-    The rows of this view begin to hold at midnight (UTC), so that the moment may be taken back to its midnight: the same
-    values, and many labels share one row of the join.
+    The rows of this view begin to hold at midnight (UTC), so that the moment may be taken back to its midnight: the
+    same values, and many labels share one row of the join.
     """
     days = (moments - _JUST_BEFORE).floor("D") + _JUST_BEFORE
     frame = _joined(store, "content_id", content_ids, days, [f"ftr_content__popularity:{n}" for n in _POPULARITY])

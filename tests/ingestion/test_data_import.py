@@ -225,8 +225,8 @@ def _with_demo(settings: Settings) -> None:
         database.keep_state(connection, "dataset", "demo")
         database.keep_state(connection, "demo_anchor", NOW.isoformat())
         connection.execute(
-            "insert into raw.consent_records (source, source_key, row_hash, identifier_kind, identifier_value, purpose, "
-            "is_granted, recorded_at, is_simulated) "
+            "insert into raw.consent_records (source, source_key, row_hash, identifier_kind, identifier_value, "
+            "purpose, is_granted, recorded_at, is_simulated) "
             "values ('consents', 'k', 'h', 'user_id', 'u-1', 'email_marketing', true, now(), true)"
         )
         connection.execute(

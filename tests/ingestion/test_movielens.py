@@ -17,14 +17,11 @@ def other_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     index.mkdir()
     name, version = movielens.REQUIREMENT.split("==")
     metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    about = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(index / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(
-            f"{name}-{version}.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        )
-        wheel.writestr(
-            f"{name}-{version}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{name}-{version}.dist-info/RECORD", "")
+        wheel.writestr(f"{about}/METADATA", metadata)
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index))
     return index
