@@ -38,7 +38,7 @@ def group_fairness(values: np.ndarray, groups: pd.DataFrame) -> list[GroupFairne
         if column[kept].nunique() < 2:
             continue
         frame = MetricFrame(
-            metrics=lambda y_true, y_pred: float(np.mean(y_pred)),  # noqa: ARG005
+            metrics=lambda _, metric: float(np.mean(metric)),
             y_true=np.zeros(int(kept.sum())),
             y_pred=values[kept.to_numpy()],
             sensitive_features=column[kept].to_numpy(),

@@ -70,13 +70,6 @@ class Claim:
     occurrence_key: str
     claimed_at: datetime
 
-    def is_for(self, candidate: Candidate) -> bool:
-        return (self.subscriber_id, self.email_hash, self.occurrence_key) == (
-            candidate.subscriber_id,
-            candidate.email_hash,
-            candidate.occurrence_key,
-        )
-
 
 @contextmanager
 def only_runner(connection: Connection[DictRow], campaign_id: str, category: str) -> Iterator[None]:

@@ -1,8 +1,7 @@
 """The command line: one small function a command; the work lies in the rooms, imported when a command needs them."""
 
 import sys
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -18,11 +17,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Console()
-
-
-class WebApp(StrEnum):
-    HOMEPAGE = "homepage"
-    EMAIL = "email"
 
 
 def main() -> None:
@@ -72,11 +66,11 @@ def status() -> None:
 
 
 @app.command()
-def serve(web_app: WebApp) -> None:
+def serve(web_app: Literal["homepage", "email"]) -> None:
     """Run one web app in the foreground: the homepage with its API, or the local email endpoint."""
     from marquee.cli.run import serve_app
 
-    serve_app(web_app.value, load_settings())
+    serve_app(web_app, load_settings())
 
 
 @app.command()

@@ -1,8 +1,7 @@
 """`marquee campaigns`: what campaigns there are, whom one would reach, and the messages whose fate nobody knows."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 import typer
@@ -11,11 +10,6 @@ from rich.table import Column, Table
 
 campaigns = typer.Typer(help="Email campaigns: list, preview, and settle held messages.", no_args_is_help=True)
 console = Console()
-
-
-class Fate(StrEnum):
-    SENT = "sent"
-    NOT_SENT = "not-sent"
 
 
 @campaigns.command("list")
@@ -86,7 +80,9 @@ def holds() -> None:
 @campaigns.command()
 def settle(
     send_id: UUID,
-    fate: Annotated[Fate, typer.Argument(help="`sent`: never again. `not-sent`: the next run may send it.")],
+    fate: Annotated[
+        Literal["sent", "not-sent"], typer.Argument(help="`sent`: never again. `not-sent`: the next run may send it.")
+    ],
 ) -> None:
     """Say what became of a held message."""
     from activation.campaigns import claims
@@ -94,5 +90,5 @@ def settle(
 
     with database.connect() as connection:
         connection.autocommit = True
-        claims.settle_by_hand(connection, send_id, was_sent=fate is Fate.SENT, now=clock.utc_now())
-    console.print(f"{send_id} is settled as {fate.value}")
+        claims.settle_by_hand(connection, send_id, was_sent=fate == "sent", now=clock.utc_now())
+    console.print(f"{send_id} is settled as {fate}")

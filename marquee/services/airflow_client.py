@@ -6,7 +6,6 @@ API: https://airflow.apache.org/docs/apache-airflow/stable/stable-rest-api-ref.h
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
 from typing import Self
 
 import httpx
@@ -39,7 +38,6 @@ class TaskInstance(BaseModel):
     start_date: datetime | None = None
     end_date: datetime | None = None
     duration: float | None = None
-    try_number: int = 0
 
     @property
     def name(self) -> str:
@@ -49,7 +47,6 @@ class TaskInstance(BaseModel):
 
 
 class _AssetEvent(BaseModel):
-    source_dag_id: str | None = None
     source_run_id: str | None = None
 
 
@@ -77,9 +74,7 @@ class AirflowClient:
         self._http.headers["Authorization"] = f"Bearer {self._token()}"
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._http.close()
 
     def wait_for_dags(self, dag_ids: list[str], timeout_seconds: float) -> None:
