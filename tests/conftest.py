@@ -20,7 +20,12 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server_settings = Settings(
         var_dir=tmp_path_factory.mktemp("pg"), postgres_shared_buffers="128MB", database_url=None
     )
-    yield embedded_postgres.start(server_settings)
+    url = embedded_postgres.start(server_settings)
+    with psycopg.connect(url, autocommit=True) as connection:
+        # many databases live for one test each: writing them through to the disk would take longer than the tests
+        connection.execute("alter system set fsync = off")
+        connection.execute("select pg_reload_conf()")
+    yield url
     embedded_postgres.stop(server_settings)
 
 
