@@ -1,5 +1,6 @@
 """Fixtures that every room's tests share: one real PostgreSQL for the session, one fresh database for a test."""
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from pydantic import SecretStr
 
 from marquee import database, embedded_postgres
 from marquee.settings import Settings
+
+# read when torch is first imported: see marquee/services/airflow_environment.py
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @pytest.fixture(scope="session")

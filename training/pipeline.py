@@ -29,8 +29,7 @@ from training import baselines, dataset, evaluation, registry
 from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
-from training.ranker import CANDIDATE_COUNT
-from training.system import RankedLists, System, fit_system, ranked_lists, tuned
+from training.system import RankedLists, System, candidate_count, fit_system, ranked_lists, tuned
 from training.towers import TowerConfig
 
 _log = structlog.get_logger()
@@ -215,7 +214,7 @@ def _export(
             sequence_length=config.sequence_length,
             embedding_size=config.embedding_size,
             ranker_features=NAMES,
-            candidate_count=CANDIDATE_COUNT,
+            candidate_count=candidate_count(trained.contents),
             files={},
         ),
     )

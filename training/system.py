@@ -97,14 +97,18 @@ def ranked_lists(system: System, split: Split, contents: Contents, store: Featur
     return [*lists, RankedLists("marquee", items, scores)]
 
 
+def candidate_count(contents: Contents) -> int:
+    """How many candidates the ranker sees, in training and so in serving: at most half of a small catalogue."""
+    return min(CANDIDATE_COUNT, int(contents.is_real.sum()) // 2)
+
+
 def _lists(
     retriever: TwoTower, similarity: sparse.csr_matrix, split: Split, contents: Contents, store: FeatureStore
 ) -> ranker.CandidateLists:
     histories = split.histories()
     retrieval = _retrieval_scores(retriever, histories)
     nearby = baselines.neighbour_scores(similarity, histories, NEIGHBOUR_WINDOW)
-    count = min(CANDIDATE_COUNT, int(contents.is_real.sum()) // 2)
-    candidates = baselines.top_unseen(retrieval, split, contents.is_real, count)
+    candidates = baselines.top_unseen(retrieval, split, contents.is_real, candidate_count(contents))
     return ranker.candidate_lists(store, contents, split, candidates, retrieval, nearby)
 
 

@@ -39,6 +39,8 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "1",
+        # a training thread that waits for another must not spin on a core that the other could use
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
 
 
