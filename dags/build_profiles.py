@@ -10,7 +10,6 @@ contract and tests. One dbt process builds everything; each model is a task here
 
 from datetime import timedelta
 
-import pendulum
 from airflow.sdk import dag, task
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
 from cosmos.constants import ExecutionMode, LoadMode, TestBehavior
@@ -24,7 +23,6 @@ AS_OF = "{{ dag_run.run_after.isoformat() }}"
 
 @dag(
     schedule=[RAW_SOURCES],
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "data-engineering"},

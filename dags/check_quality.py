@@ -7,7 +7,6 @@ between groups of subscribers, freshness of every source. Each check writes an E
 
 from datetime import timedelta
 
-import pendulum
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 from pipeline_assets import CHAMPION_MODEL, QUALITY_VERDICT, RETRAINING_WANTED, TASK_DEFAULTS
 
@@ -16,7 +15,6 @@ CHECKS = ["drift", "quality", "fairness", "freshness"]
 
 @dag(
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("0 6 * * *", timezone="UTC"), assets=[CHAMPION_MODEL]),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "ml-engineering"},

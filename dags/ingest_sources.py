@@ -10,7 +10,6 @@ own pages and campaigns recorded) and appends it to `raw`.
 
 from datetime import timedelta
 
-import pendulum
 from airflow.sdk import dag, task
 from pipeline_assets import RAW_SOURCES, TASK_DEFAULTS
 
@@ -19,7 +18,6 @@ SOURCES = ["crm", "billing", "email_provider", "cms", "events", "consents", "sur
 
 @dag(
     schedule="0 4 * * *",
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "data-engineering"},

@@ -6,14 +6,12 @@ what training read.
 
 from datetime import timedelta
 
-import pendulum
 from airflow.sdk import dag, task
 from pipeline_assets import ONLINE_FEATURES, PROFILES, TASK_DEFAULTS
 
 
 @dag(
     schedule=[PROFILES],
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "ml-engineering"},

@@ -1,4 +1,8 @@
-"""The assets by which one DAG starts the next, and the defaults that every DAG's tasks share."""
+"""The assets by which one DAG starts the next, and the defaults that every DAG's tasks share.
+
+No DAG has a start date: a new installation then waits for the next time of each schedule, where with one Airflow would
+run the last time that has passed, at once and beside the first run of the pipeline.
+"""
 
 from datetime import timedelta
 

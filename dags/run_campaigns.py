@@ -7,14 +7,12 @@ at the moment of sending; who got nothing, and why, is counted in `activation.ca
 
 from datetime import timedelta
 
-import pendulum
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 from pipeline_assets import CAMPAIGN_SENDS, QUALITY_VERDICT, TASK_DEFAULTS
 
 
 @dag(
     schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("0 9 * * *", timezone="UTC"), assets=[QUALITY_VERDICT]),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "marketing"},

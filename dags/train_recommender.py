@@ -9,7 +9,6 @@ fairness hold. A refused version stays listed (`marquee models list`) with the r
 
 from datetime import timedelta
 
-import pendulum
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 from pipeline_assets import CHAMPION_MODEL, RETRAINING_WANTED, TASK_DEFAULTS
 
@@ -18,7 +17,6 @@ from pipeline_assets import CHAMPION_MODEL, RETRAINING_WANTED, TASK_DEFAULTS
     schedule=AssetOrTimeSchedule(
         timetable=CronTriggerTimetable("0 2 * * 0", timezone="UTC"), assets=[RETRAINING_WANTED]
     ),
-    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "ml-engineering"},

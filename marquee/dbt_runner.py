@@ -4,6 +4,7 @@ In: settings and a moment. Out: dbt's own effects; dbt runs in a process of its 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from datetime import datetime
@@ -22,8 +23,11 @@ class DbtError(MarqueeError):
 
 
 def manifest_path(settings: Settings) -> Path:
-    """Where `parse` leaves the manifest, from which the DAG draws its tasks."""
-    return settings.dbt_target_dir.resolve() / "manifest.json"
+    """Where `parse` leaves the manifest, from which the DAG draws its tasks.
+
+    Not in the target folder: there a build writes its own, in place, while Airflow reads.
+    """
+    return settings.dbt_target_dir.resolve().parent / "manifest.json"
 
 
 def dbt_environment(settings: Settings) -> dict[str, str]:
@@ -40,8 +44,12 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
 
 
 def parse(settings: Settings) -> None:
-    """Write the manifest; needs no table to be there."""
+    """Write the manifest, whole or not at all; needs no table to be there."""
     run(["parse"], settings)
+    manifest = manifest_path(settings)
+    draft = manifest.with_suffix(".draft")
+    shutil.copyfile(settings.dbt_target_dir / "manifest.json", draft)
+    draft.replace(manifest)
 
 
 def build(settings: Settings, as_of: datetime | None) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from playwright.sync_api import Browser
 from psycopg import Connection, sql
 from psycopg.rows import DictRow
 from pydantic import SecretStr
 
 from marquee import database, embedded_postgres
 from marquee.settings import Settings
+from tests.chromium import launched
 
 # read when torch is first imported: see marquee/services/airflow_environment.py
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -70,3 +72,10 @@ def warehouse(settings: Settings) -> Iterator[Connection[DictRow]]:
     """A connection to the test's own database."""
     with database.connect(settings) as connection:
         yield connection
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Real Chromium, one for the session; a test opens its own pages in it."""
+    with launched() as chromium:
+        yield chromium

@@ -27,12 +27,12 @@ class TowerConfig:
     block_count: int = 2
     head_count: int = 2
     dropout: float = 0.3
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     batch_size: int = 48
-    epochs: int = 20
-    temporal_epochs: int = 10
-    tuning_epochs: int = 3
+    epochs: int = 14
+    temporal_epochs: int = 8
+    tuning_epochs: int = 2
 
 
 class ContentTower(nn.Module):

@@ -19,12 +19,14 @@ from marquee.settings import Settings, load_settings
 def run_pipeline(console: Console, *, once: bool) -> int:
     """Bring everything up, run the pipeline through Airflow, print what happened; 0 if every DAG run succeeded."""
     settings = load_settings()
-    started = time.monotonic()
+    started_at = clock.utc_now()
     _end_on_sigterm()
     try:
         with supervisor.running(settings, _reporter(console)) as children:
+            with AirflowClient(settings.airflow_api_url, settings.airflow_password) as client:
+                pipeline_run.close_interrupted_runs(client, started_at)
             has_succeeded = trigger_pipeline(settings, console, lambda: processes.check_alive(children))
-            console.print(f"[dim]{time.monotonic() - started:.0f} s from start to summary[/]")
+            console.print(f"[dim]{(clock.utc_now() - started_at).total_seconds():.0f} s from start to summary[/]")
             if not once:
                 _stay_up(settings, children, console)
     except KeyboardInterrupt:

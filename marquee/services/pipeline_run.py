@@ -58,7 +58,6 @@ def run_pipeline(client: AirflowClient, now: datetime, check: Callable[[], None]
     Raises:
         PipelineError: a step that an asset should start did not start in time.
     """
-    close_interrupted_runs(client)
     run_id = f"marquee__{now.strftime('%Y%m%dT%H%M%S')}"
     progress = [StepProgress(step.dag_id) for step in PIPELINE]
     previous: DagRun | None = None
@@ -81,14 +80,15 @@ def run_pipeline(client: AirflowClient, now: datetime, check: Callable[[], None]
         previous = run
 
 
-def close_interrupted_runs(client: AirflowClient) -> int:
-    """Mark failed what a killed Airflow left queued or running: its tasks are idempotent and run anew."""
+def close_interrupted_runs(client: AirflowClient, started_at: datetime) -> int:
+    """Mark failed what an Airflow killed before `started_at` left queued or running: a new run does it all again."""
     closed = 0
     for step in PIPELINE:
         for state in ("running", "queued"):
             for run in client.recent_runs(step.dag_id, state):
-                client.fail_run(run, "interrupted; run anew by marquee run")
-                closed += 1
+                if (run.queued_at or run.run_after) < started_at:
+                    client.fail_run(run, "interrupted; run anew by marquee run")
+                    closed += 1
     return closed
 
 

@@ -6,17 +6,11 @@ from urllib.parse import urlsplit
 import httpx
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from activation.channels.email.sender import EmailSender
 from marquee import database
 from tests.activation.email.conftest import Endpoint, make_message
-
-_CHROMIUM = "/usr/bin/chromium"
-_FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 _HOSTILE = """<!doctype html><html><head><title>Hostile</title>
 <script>parent.document.title = "script ran"; document.title = "script ran"</script>
@@ -135,14 +129,6 @@ def test_another_site_cannot_rehearse_faults_through_a_persons_browser(endpoint:
     )
     assert answer.status_code == 400
     assert httpx.get(f"{endpoint.url}/rehearsal/faults").json() == []
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 from activation.preferences.choices import read_granted
 from activation.preferences.links import sign_subscriber
@@ -15,26 +15,8 @@ from tests.activation.serving.live_app import running
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +31,9 @@ def site(house: Settings) -> Iterator[str]:
 
 
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
-def page(chromium: Browser, site: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
+def page(browser: Browser, site: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Page]:
     """A page of either width, which must end without an error on its console."""
-    context = chromium.new_context(viewport=request.param, base_url=site, reduced_motion="reduce")
+    context = browser.new_context(viewport=request.param, base_url=site, reduced_motion="reduce")
     opened = context.new_page()
     complaints: list[str] = []
 
