@@ -20,7 +20,7 @@ def run_pipeline(console: Console, *, once: bool) -> int:
     """Bring everything up, run the pipeline through Airflow, print what happened; 0 if every DAG run succeeded."""
     settings = load_settings()
     started_at = clock.utc_now()
-    _end_on_sigterm()
+    _end_in_order()
     try:
         with supervisor.running(settings, _reporter(console)) as children:
             with AirflowClient(settings.airflow_api_url, settings.airflow_password) as client:
@@ -38,7 +38,7 @@ def run_pipeline(console: Console, *, once: bool) -> int:
 def stay_up(console: Console) -> None:
     """Bring everything up without running the pipeline, until Ctrl-C."""
     settings = load_settings()
-    _end_on_sigterm()
+    _end_in_order()
     try:
         with supervisor.running(settings, _reporter(console)) as children:
             _stay_up(settings, children, console)
@@ -130,10 +130,14 @@ def _reporter(console: Console) -> supervisor.Report:
     return lambda text: console.print(f"[dim]· {text}[/]", highlight=False)
 
 
-def _end_on_sigterm() -> None:
-    """Let `marquee down` and a process manager end a run as orderly as Ctrl-C does."""
+def _end_in_order() -> None:
+    """Let Ctrl-C, `marquee down` and a process manager end a run in the same order.
+
+    SIGINT too: a shell starts what it puts into the background with that signal ignored.
+    """
 
     def interrupt(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)

@@ -2,8 +2,6 @@
 
 import os
 import threading
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -14,6 +12,7 @@ from psycopg.rows import DictRow
 from ingestion.sources import SOURCES, ingest_source
 from marquee.settings import Settings
 from tests.ingestion.extracts import counts, json_lines, rows_of, set_aside, write
+from tests.waiting import wait_until
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 DEADLINE_SECONDS = 20
@@ -21,13 +20,6 @@ DEADLINE_SECONDS = 20
 
 def _subscription(number: int) -> dict[str, object]:
     return {"id": f"cus-{number}", "plan": "basic", "updated_at": "2026-01-01T00:00:00Z"}
-
-
-def _wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        threading.Event().wait(0.01)
 
 
 def test_a_second_load_changes_no_row_count(settings: Settings, warehouse: Connection[DictRow]) -> None:
@@ -92,7 +84,7 @@ def test_a_load_whose_connection_dies_leaves_nothing_and_the_next_completes(
     with path.open("w") as pipe:
         pipe.write(json_lines("broken", *map(_subscription, range(5_000))))
         pipe.flush()
-        _wait_for(lambda: bool(loading_backends()))
+        wait_until(lambda: bool(loading_backends()), DEADLINE_SECONDS, "the start of the load")
         (pid,) = loading_backends()
         warehouse.execute("select pg_terminate_backend(%s, 5000)", (pid,))
         pipe.write(json_lines(*map(_subscription, range(5_000, 6_000))))

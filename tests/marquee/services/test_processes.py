@@ -3,8 +3,6 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -12,6 +10,7 @@ import pytest
 
 from marquee.services import processes
 from marquee.settings import Settings
+from tests.waiting import wait_until
 
 _SLEEPER = (sys.executable, "-c", "import time; print('ready', flush=True); time.sleep(600)")
 _STUBBORN = (
@@ -21,16 +20,9 @@ _STUBBORN = (
 )
 
 
-def _wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was not met in time"
-        time.sleep(0.02)
-
-
 def _start(command: tuple[str, ...], settings: Settings) -> processes.Child:
     child = processes.start("child", command, os.environ, settings, Path.cwd())
-    _wait_until(lambda: "ready" in child.log.read_text())
+    wait_until(lambda: "ready" in child.log.read_text(), 20, "the start of the child")
     return child
 
 
@@ -80,14 +72,14 @@ def test_children_of_a_killed_supervisor_end_or_are_found(own: Settings) -> None
     assert supervisor.stdout is not None
     orphan = psutil.Process(int(supervisor.stdout.readline()))
     log = own.var_dir / "logs" / "orphan.log"
-    _wait_until(lambda: log.exists() and "ready" in log.read_text())
+    wait_until(lambda: log.exists() and "ready" in log.read_text(), 20, "the start of the child")
     supervisor.kill()
     supervisor.wait()
     assert orphan.is_running()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "_GRACE_SECONDS", 0.5)
         assert processes.end_leftovers(own) == 1
-    _wait_until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE, 20, "the end of the orphan")
 
 
 def test_a_willing_child_ends_with_a_killed_supervisor(own: Settings) -> None:
@@ -109,4 +101,4 @@ def test_a_willing_child_ends_with_a_killed_supervisor(own: Settings) -> None:
     orphan = psutil.Process(int(supervisor.stdout.readline()))
     supervisor.kill()
     supervisor.wait()
-    _wait_until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE, 20, "the end of the orphan")
