@@ -18,8 +18,9 @@ from tests.end_to_end.machine import Command, Machine
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 
 _COUNTED = (
-    "raw.crm_contacts", "raw.billing_subscriptions", "raw.email_provider_events", "raw.cms_content", "raw.events",
-    "raw.survey_answers", "marts.dim_subscribers", "marts.dim_subscriber_identifiers", "marts.dim_content",
+    "raw.crm_contacts", "raw.billing_subscriptions", "raw.email_provider_events", "raw.cms_content",
+    "raw.events where source <> 'activation'", "raw.survey_answers", "marts.dim_subscribers",
+    "marts.dim_subscriber_identifiers", "marts.dim_content",
     "marts.fct_interactions", "marts.fct_sessions", "marts.fct_email_events", "features.ftr_subscriber__sequence",
     "features.ftr_subscriber__activity", "features.ftr_subscriber__profile", "activation.sends",
     "activation.captured_messages", "ops.model_versions", "ops.quarantined_rows",
@@ -50,29 +51,36 @@ def _sent_count(machine: Machine) -> int:
 
 
 def _counts(machine: Machine) -> dict[str, int]:
+    return {relation: _number(machine, f"select count(*) as n from {relation}") for relation in _COUNTED}
+
+
+def _impressions_in_raw(machine: Machine) -> int:
+    return _number(machine, "select count(*) as n from raw.events where source = 'activation'")
+
+
+def _impressions_shown(machine: Machine) -> int:
+    return _number(machine, "select count(*) as n from activation.impressions")
+
+
+def _number(machine: Machine, query: str) -> int:
     with machine.connect() as connection:
-        counts = {}
-        for relation in _COUNTED:
-            row = connection.execute(f"select count(*) as n from {relation}".encode()).fetchone()
-            assert row is not None
-            counts[relation] = int(row["n"])
-    return counts
+        row = connection.execute(query.encode()).fetchone()
+    assert row is not None
+    return int(row["n"])
 
 
 def _doubled_messages(machine: Machine) -> int:
-    with machine.connect() as connection:
-        row = connection.execute(
-            """
-            select count(*) as n from (
-                select custom_args ->> 'campaign_id', to_email, custom_args ->> 'occurrence_key'
-                from activation.captured_messages
-                group by 1, 2, 3
-                having count(*) > 1
-            ) as doubled
-            """
-        ).fetchone()
-    assert row is not None
-    return int(row["n"])
+    return _number(
+        machine,
+        """
+        select count(*) as n from (
+            select custom_args ->> 'campaign_id', to_email, custom_args ->> 'occurrence_key'
+            from activation.captured_messages
+            group by 1, 2, 3
+            having count(*) > 1
+        ) as doubled
+        """,
+    )
 
 
 def test_1_a_run_is_killed_while_it_sends_email(story: Story) -> None:
@@ -159,6 +167,7 @@ def test_7_another_run_changes_no_row_count_and_sends_nothing(story: Story) -> N
     try:
         assert _counts(story.machine) == story.counts
         assert _doubled_messages(story.machine) == 0
+        assert _impressions_in_raw(story.machine) == _impressions_shown(story.machine) > 0
     finally:
         up.interrupt()
         assert up.wait(90) == 0
