@@ -11,7 +11,7 @@ from marquee import clock, database
 from marquee.cli.live_display import follow
 from marquee.cli.summary import print_summary
 from marquee.services import pipeline_run, processes, supervisor
-from marquee.services.airflow_client import AirflowClient
+from marquee.services.airflow_client import AirflowClient, wait_until_reachable
 from marquee.services.processes import Child
 from marquee.settings import Settings, load_settings
 
@@ -51,6 +51,7 @@ def trigger_pipeline(settings: Settings, console: Console, check: Callable[[], N
 
     `check` is called at every round of waiting, and raises when going on makes no sense.
     """
+    wait_until_reachable(settings.airflow_api_url, settings.start_timeout_seconds)
     with AirflowClient(settings.airflow_api_url, settings.airflow_password) as client:
         client.wait_for_dags([step.dag_id for step in pipeline_run.PIPELINE], settings.start_timeout_seconds)
         snapshots = pipeline_run.run_pipeline(client, clock.utc_now(), check)

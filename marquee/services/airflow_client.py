@@ -63,6 +63,27 @@ class _Dag(BaseModel):
 _DAGS = TypeAdapter(list[_Dag])
 
 
+def wait_until_reachable(url: str, timeout_seconds: float) -> None:
+    """Return when the API server at `url` answers.
+
+    Raises:
+        AirflowError: it does not within `timeout_seconds`.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            if httpx.get(f"{url}/api/v2/monitor/health", timeout=5).is_success:
+                return
+        except httpx.HTTPError:
+            pass
+        if time.monotonic() > deadline:
+            raise AirflowError(
+                f"Airflow at {url} did not answer within {timeout_seconds:.0f} s (MARQUEE_START_TIMEOUT_SECONDS); "
+                "start it with `marquee up`, or set MARQUEE_AIRFLOW_URL"
+            )
+        time.sleep(0.5)
+
+
 @dataclass
 class AirflowClient:
     """A session with the API server at `url`; it signs in as the only user of a local server, or with a password."""
