@@ -109,8 +109,18 @@ def prepare(settings: Settings) -> None:
 
 
 def apply_schemas(url: str) -> None:
-    """Run every room's declared tables (each file can run again) against the database at `url`."""
+    """Run every room's declared tables (each file can run again) against the database at `url`.
+
+    Raises:
+        DatabaseError: the database's encoding is not UTF8.
+    """
     with psycopg.connect(url, row_factory=dict_row) as connection, exclusive(connection, "marquee.schemas"):
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise DatabaseError(
+                f"the database {connection.info.dbname!r} has the encoding {encoding}, which keeps no text; make it with "
+                "`create database ... encoding 'UTF8' template template0`"
+            )
         for name in _SCHEMA_FILES:
             path = PROJECT_ROOT / Path(name)
             if path.exists():

@@ -61,3 +61,10 @@ def test_the_embedded_server_recovers_from_kill_9(tmp_path_factory: pytest.TempP
             assert database.read_state(connection, "kept") == "yes"
     finally:
         embedded_postgres.stop(own)
+
+
+def test_a_database_that_keeps_bytes_instead_of_text_is_refused(postgres_server: str) -> None:
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("create database ascii_only encoding 'SQL_ASCII' locale 'C' template template0")
+    with pytest.raises(database.DatabaseError, match="'ascii_only' has the encoding SQL_ASCII"):
+        database.apply_schemas(database.with_database(postgres_server, "ascii_only"))
