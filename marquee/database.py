@@ -118,8 +118,8 @@ def apply_schemas(url: str) -> None:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise DatabaseError(
-                f"the database {connection.info.dbname!r} has the encoding {encoding}, which keeps no text; make it with "
-                "`create database ... encoding 'UTF8' template template0`"
+                f"the database {connection.info.dbname!r} has the encoding {encoding}, which keeps no text; "
+                "make it with `create database ... encoding 'UTF8' template template0`"
             )
         for name in _SCHEMA_FILES:
             path = PROJECT_ROOT / Path(name)
