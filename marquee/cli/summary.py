@@ -160,7 +160,7 @@ def _campaigns(connection: Connection[DictRow]) -> Table:
         """
     )
     for row in rows:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in sorted(row["excluded_counts"].items()))
+        reasons = "\n".join(f"{reason} {count:,}" for reason, count in sorted(row["excluded_counts"].items()))
         table.add_row(
             row["campaign_id"], f"{row['candidate_count']:,}", f"{row['sent_count']:,}", f"{row['sent']:,}",
             f"{row['held']:,}", reasons,
