@@ -3,13 +3,19 @@
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from marquee import database
 from marquee.settings import PROJECT_ROOT, Settings, load_settings
 from tests.chromium import launched
 
 _FOLDER = PROJECT_ROOT / "docs" / "images"
+_SHOWN_WHEN_DRAWN = {
+    "airflow": "ingest_sources",
+    "homepage": "For you",
+    "mailbox": "From",
+    "drift": "Findings",
+}
 _SIZE = {"width": 1360, "height": 850}
 
 
@@ -19,7 +25,7 @@ def main() -> None:
     _FOLDER.mkdir(parents=True, exist_ok=True)
     with launched() as browser:
         for name, url in _addresses(settings).items():
-            _take(browser, url, _FOLDER / f"{name}.png")
+            _take(browser, url, _SHOWN_WHEN_DRAWN[name], _FOLDER / f"{name}.png")
 
 
 def _addresses(settings: Settings) -> dict[str, str]:
@@ -42,9 +48,11 @@ def _addresses(settings: Settings) -> dict[str, str]:
     }
 
 
-def _take(browser: Browser, url: str, path: Path) -> None:
+def _take(browser: Browser, url: str, text: str, path: Path) -> None:
     page: Page = browser.new_page(viewport=_SIZE)  # type: ignore[arg-type]
     page.goto(url, wait_until="networkidle")
+    expect(page.get_by_text(text, exact=True).first).to_be_visible(timeout=30_000)
+    page.wait_for_load_state("networkidle")
     page.screenshot(path=path)
     page.close()
 

@@ -143,9 +143,9 @@ def _verdicts(connection: Connection[DictRow]) -> Table:
 
 def _campaigns(connection: Connection[DictRow]) -> Table:
     table = Table(
-        "campaign", "candidates", "sent in this run", "sent ever", "held", "not sent, by reason",
-        title="Emails", title_justify="left",
-    )  # fmt: skip
+        "campaign", "candidates", "sent in this run", "sent ever", "held", title="Emails", title_justify="left"
+    )
+    table.add_column("not sent, by reason", min_width=len("outcome_unknown 1,000"))
     rows = connection.execute(
         """
         select distinct on (runs.campaign_id)
