@@ -16,7 +16,11 @@ def list_versions() -> None:
     from marquee import database
     from training import registry
 
-    table = Table("version", "trained", "gate", "NDCG@10 leave-last-out", "NDCG@10 temporal", "serves")
+    table = Table()
+    # whole, because `promote` asks for it
+    table.add_column("version", min_width=len("20260101T000000-00000000"))
+    for name in ("trained", "gate", "NDCG@10 leave-last-out", "NDCG@10 temporal", "serves"):
+        table.add_column(name)
     with database.connect() as connection:
         for version in registry.versions(connection):
             table.add_row(
