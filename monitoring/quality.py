@@ -194,7 +194,7 @@ def _with_misses(evaluation: Evaluation, model: str, titles: pd.Series) -> pd.Da
     lists = evaluation.of_model(model)[[*key, "rank"]]
     rows = lists.merge(evaluation.relevant[key].assign(target=1), on=key, how="outer")
     rows["target"] = rows["target"].fillna(0).astype(int)
-    rows["prediction"] = rows.pop("rank").fillna(K + 1).astype(float)
+    rows["prediction"] = rows.pop("rank").fillna(K + 1).astype("int64")
     return _named(rows, titles, "target", "prediction")
 
 

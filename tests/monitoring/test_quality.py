@@ -20,6 +20,13 @@ def test_a_champion_that_beats_the_baselines_passes(world: World) -> None:
     assert found["marquee", "ndcg@10_temporal_upper_bound"]["value"] > 0.5
 
 
+def test_a_champion_that_misses_nothing_is_measured_too(world: World) -> None:
+    # as on a small imported catalogue: no list lacks what it should hold
+    world.write_artefact(CHAMPION, hits={"marquee": every(1), "item_knn": every(1)})
+    run_check("quality", RUN, NOW, world.settings)
+    assert world.findings("quality")["marquee", "ndcg@10_loo"]["value"] == pytest.approx(1.0)
+
+
 def test_a_champion_that_loses_to_its_neighbours_fails(world: World) -> None:
     world.write_artefact(CHAMPION, hits={"marquee": every(6, 4), "item_knn": every(5, 4)})
     assert run_check("quality", RUN, NOW, world.settings) == "fail"
