@@ -52,5 +52,7 @@ def errors_answer(status_code: int, errors: Sequence[ApiError]) -> Response:
 def _answer(request: Request, status_code: int, errors: Sequence[ApiError], title: str, text: str) -> Response:
     if not request.url.path.startswith("/v3/") and "text/html" in request.headers.get("accept", ""):
         runtime: EndpointRuntime = request.app.state.runtime
-        return runtime.pages.render("mailbox_problem.html", status_code=status_code, title=title, text=text)
+        return runtime.pages.render(
+            "message.html", status_code=status_code, title=title, text=text, back="To the mailbox"
+        )
     return errors_answer(status_code, errors)
