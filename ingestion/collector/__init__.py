@@ -1,0 +1,1 @@
+"""The event collector: Segment's HTTP tracking API, answered once the events are on disk."""

@@ -1,0 +1,121 @@
+"""Writing down what the door decided: rows as PostgreSQL reads them, and each message id once whoever brings it."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from psycopg import Connection
+from psycopg.rows import DictRow
+from pydantic import SecretStr
+
+from ingestion.collector.calls import read_delivery
+from ingestion.collector.copy_text import copy_line
+from ingestion.collector.storing import StoredCounts, store
+from ingestion.collector.write_keys import WriteKeyError, read_write_keys
+from ingestion.door.admission import Admission, Admitted, Dropped, SetAside
+from ingestion.loading import load_rows
+from ingestion.raw_tables import EVENTS, EventRow
+from ingestion.records import Record, Value
+from marquee import database
+from marquee.settings import Settings
+
+_NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+# what the door lets through: no NUL, no lone surrogate
+_texts = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)))
+
+
+def _event(message_id: str, **differing: object) -> Admitted:
+    row = EventRow(message_id, "track", _NOW, event="Content Viewed", user_id="u-1", received_at=_NOW)
+    return Admitted(message_id, row._replace(**differing))
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(
+    text=st.none() | _texts | st.sampled_from(["\\N", "", "\\", "\\.", "NULL"]),
+    listed=st.none() | st.lists(_texts, max_size=3),
+    number=st.none() | st.floats(allow_nan=False) | st.integers(-(2**53), 2**53),
+    flag=st.booleans(),
+    moment=st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),
+)
+def test_postgresql_reads_a_line_as_the_values_it_was_made_of(
+    postgres_connection: Connection[DictRow],
+    text: str | None,
+    listed: list[str] | None,
+    number: float | None,
+    flag: bool,
+    moment: datetime,
+) -> None:
+    values: tuple[Value, ...] = (text, listed, number, flag, moment)
+    with postgres_connection.cursor() as cursor:
+        cursor.execute("truncate lines")
+        with cursor.copy("copy lines from stdin") as copy:
+            copy.write(copy_line(values) + copy_line(values))
+        rows = cursor.execute("select * from lines").fetchall()
+    assert [tuple(row.values()) for row in rows] == [values, values]
+
+
+@pytest.fixture(scope="module")
+def postgres_connection(make_database: Callable[[], str]) -> Iterator[Connection[DictRow]]:
+    """A connection with a table for lines of COPY."""
+    with database.connect(Settings(database_url=SecretStr(make_database()))) as connection:
+        connection.execute(
+            "create temp table lines "
+            "(text text, listed text[], number double precision, flag boolean, moment timestamptz)"
+        )
+        yield connection
+
+
+def test_an_event_is_stored_once_whether_live_or_loaded_comes_first(warehouse: Connection[DictRow]) -> None:
+    live, loaded = _event("live"), _event("loaded")
+    records = [Record(one.message_id, one.values) for one in (live, loaded)]
+    assert store(warehouse, "live", [live, live]) == StoredCounts(stored=1, repeated=1, set_aside=0, dropped=0)
+    assert load_rows(warehouse, "events", EVENTS, records, _NOW).new_count == 1
+    assert store(warehouse, "web", [live, loaded]) == StoredCounts(stored=0, repeated=2, set_aside=0, dropped=0)
+    rows = warehouse.execute("select source, message_id from raw.events order by message_id").fetchall()
+    assert rows == [{"source": "live", "message_id": "live"}, {"source": "events", "message_id": "loaded"}]
+
+
+def test_what_is_dropped_or_set_aside_is_counted_once_however_often_it_comes(warehouse: Connection[DictRow]) -> None:
+    aside = SetAside("a", "Unknown", "event", "Unknown", "is not in the tracking plan", '{"event": "Unknown"}', _NOW)
+    admissions: list[Admission] = [
+        _event("e"), Dropped("d", "advertising", "gpc", _NOW), aside,
+        Admitted("w", _event("w").values, (("advertising", "gpc"),)),
+    ]  # fmt: skip
+    for _ in range(2):
+        store(warehouse, "live", admissions)
+    counts = warehouse.execute(
+        "select outcome, purpose, reason, event_count from ops.door_counts order by outcome"
+    ).fetchall()
+    assert [tuple(row.values()) for row in counts] == [
+        ("admitted", "", "", 2),
+        ("dropped", "advertising", "gpc", 1),
+        ("set_aside", "", "", 1),
+        ("stored_without", "advertising", "gpc", 1),
+    ]
+    assert warehouse.execute("select count(*) as n from raw.quarantined_events").fetchone() == {"n": 1}
+
+
+def test_a_delivery_names_nameless_calls_by_content_and_place() -> None:
+    body = b'{"sentAt": "2026-01-01T00:00:00Z", "batch": [{"type": "page"}, {"type": "page"}, {"type": "screen"}]}'
+    first, again = (read_delivery("batch", body) for _ in range(2))
+    ids = [call["messageId"] for call in first.calls]
+    assert len(set(ids)) == 3
+    assert ids == [call["messageId"] for call in again.calls]
+    other = read_delivery("batch", body.replace(b"2026", b"2025"))
+    assert set(ids).isdisjoint(call["messageId"] for call in other.calls)
+
+
+@pytest.mark.parametrize("text", ["web", "web=", "=key", "Web Site=key", "web=key,app=key", " , "])
+def test_write_keys_that_cannot_be_read_are_refused_without_showing_one(text: str) -> None:
+    with pytest.raises(WriteKeyError, match="MARQUEE_WRITE_KEYS") as error:
+        read_write_keys(Settings(write_keys=SecretStr(text)))
+    assert "key" not in str(error.value).replace("key of source", "").replace("source=key", "")
+
+
+def test_each_write_key_belongs_to_one_source() -> None:
+    sources = read_write_keys(Settings(write_keys=SecretStr("web=k-1, tv=k-2, web=k-3")))
+    assert sources == {"k-1": "web", "k-2": "tv", "k-3": "web"}
+    assert read_write_keys(Settings(write_keys=None)) == {"marquee-local": "live"}
