@@ -1,10 +1,13 @@
 """### Ingest sources
 
-Reads what is new from every source system (CRM, billing, email provider, CMS, events, consents, surveys, and what our
+Reads what is new from every source system (CRM, billing, invoices, email, CMS, events, consents, surveys, and what our
 own pages and campaigns recorded) and appends it to `raw`.
 
 * One mapped task a source; each is idempotent by source key and keeps its own watermark.
+* Months of events that are older than `MARQUEE_EVENT_RETENTION_MONTHS` are dropped.
 * Rows that break the contract go to `ops.quarantined_rows` with file, line, field, value and reason.
+* An export that lost too much is held: nothing is deleted until the next one, or `marquee ingest SOURCE --accept-loss`.
+* The inventory of the systems is a page among the reports, `inventory.html`.
 * On embedded defaults the sources are MovieLens-100k and a **simulated** envelope around it.
 """
 
@@ -13,7 +16,9 @@ from datetime import timedelta
 from airflow.sdk import dag, task
 from pipeline_assets import RAW_SOURCES, TASK_DEFAULTS
 
-SOURCES = ["crm", "billing", "email_provider", "cms", "events", "consents", "surveys", "activation"]
+SOURCES = [
+    "crm", "billing", "invoices", "email_provider", "cms", "events", "consents", "surveys", "activation",
+]  # fmt: skip
 
 
 @dag(
@@ -44,20 +49,37 @@ def ingest_sources():
 
         get_current_context()["source_name"] = source
         ingested = sources.ingest_source(source, dag_run.run_id, dag_run.run_after, load_settings())
-        return {
-            "read": ingested.read_count,
-            "new": ingested.new_count,
-            "quarantined": ingested.quarantined_count,
-        }
+        for concern in ingested.concerns:
+            print(concern)
+        counted = ("read", "new", "corrected", "deleted", "quarantined")
+        return {name: getattr(ingested, f"{name}_count") for name in counted}
+
+    @task
+    def drop_old_events(dag_run=None):
+        """Drop the months of events that are older than events are kept."""
+        from ingestion import retention
+        from marquee.settings import load_settings
+
+        print(retention.drop_old_events(dag_run.run_after, load_settings()))
 
     @task(outlets=[RAW_SOURCES])
     def publish_raw(counts):
         """Say that raw is up to date, which starts the profiles."""
-        print(f"{sum(count['new'] for count in counts)} new rows from {len(SOURCES)} sources")
+        totals = {name: sum(count[name] for count in counts) for name in ("new", "corrected", "deleted")}
+        print(f"{totals} from {len(SOURCES)} sources")
+
+    @task
+    def take_inventory(dag_run=None):
+        """Say which systems there are and what they hold, as rows and as a page among the reports."""
+        from ingestion.inventory import report
+        from marquee.settings import load_settings
+
+        report.take_inventory(dag_run.run_after, load_settings())
 
     ingested = ingest_source.expand(source=SOURCES)
     prepare_extracts() >> ingested
-    publish_raw(ingested)
+    ingested >> drop_old_events() >> publish_raw(ingested)
+    ingested >> take_inventory()
 
 
 ingest_sources()

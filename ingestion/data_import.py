@@ -20,9 +20,18 @@ from psycopg.rows import DictRow
 
 from ingestion import raw_tables
 from ingestion.connectors.imported import IMPORT_FILES, ImportFile
-from ingestion.loading import NOTHING_LOADED, load_rows, record_batch
+from ingestion.loading import NOTHING_LOADED, LoadCounts, record_batch
+from ingestion.source_files import LoadOrder, load_files
 from ingestion.sources import SOURCES
-from ingestion.staged_import import OPTIONS_FILE, columns_of, find_file, staged_loads, staging_folder
+from ingestion.staged_import import (
+    ASSUMPTION_SOURCE,
+    OPTIONS_FILE,
+    assumed_consents,
+    columns_of,
+    find_file,
+    staged_files,
+    staging_folder,
+)
 from marquee.database import connect, exclusive, read_state
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
@@ -31,6 +40,7 @@ _IMPORT = "import"
 _DEMO = "demo"
 # what was sent, shown and chosen belongs to the demo's simulated people, whose ids real ones may share
 _DEMO_ACTIVITY = ("sends", "impressions", "preference_changes")
+_DEMO_IDENTITY = ("identifiers", "links", "members", "crowded", "held_links", "decisions", "history", "progress")
 
 
 class ImportContractError(MarqueeError):
@@ -43,13 +53,19 @@ class DemoPresentError(MarqueeError):
 
 @dataclass(frozen=True)
 class ImportedFile:
-    """What one file of an import did; the option `--assume-consent` counts as a file of consents."""
+    """What one file of an import did; the option `--assume-consent` counts as a file of consents.
+
+    `concern` says what a person should look at, such as a file that lacks too many of the records imported before.
+    """
 
     file: str
     source: str
     read_count: int
     new_count: int
+    corrected_count: int
+    deleted_count: int
     quarantined_count: int
+    concern: str = ""
 
 
 def import_directory(
@@ -146,25 +162,46 @@ def _every_load_held_back(connection: Connection[DictRow]) -> Iterator[None]:
 def _empty_demo(connection: Connection[DictRow]) -> None:
     tables = [("raw", table.name) for table in raw_tables.ALL]
     tables += [("activation", name) for name in _DEMO_ACTIVITY]
-    tables += [("ops", "quarantined_rows"), ("ops", "source_watermarks")]
+    tables += [("raw", "event_keys"), ("raw", "quarantined_events"), ("ops", "door_counts")]
+    tables += [("ops", "quarantined_rows"), ("ops", "dbt_runs")]
+    tables += [("ops", "source_watermarks"), ("ops", "ingested_files")]
+    tables += [("identity", name) for name in _DEMO_IDENTITY]
     for schema, name in tables:
         connection.execute(sql.SQL("truncate {}").format(sql.Identifier(schema, name)))
     connection.execute("delete from ops.state where name = 'demo_anchor'")
 
 
 def _load(connection: Connection[DictRow], folder: Path, now: datetime) -> list[ImportedFile]:
-    run_key = f"import-{_fingerprint(folder)}"
+    # read again though they may be noted: who imports wants to see what the files hold
+    order = LoadOrder(f"import-{_fingerprint(folder)}", now, reread=True)
     imported = []
     for source in SOURCES:
         counts = NOTHING_LOADED
-        loads = list(staged_loads(source, folder))
+        loads = list(load_files(connection, staged_files(source, folder), order))
         for load in loads:
-            one = load_rows(connection, load.source, load.table, load.rows, now)
-            imported.append(ImportedFile(load.file, load.source, one.read_count, one.new_count, one.quarantined_count))
-            counts += one
-        if loads:
-            record_batch(connection, source, run_key, counts, now)
+            imported.append(_imported(load.file.path.name, source, load.counts, load.concern))
+            counts += load.counts
+        if source == "consents":
+            assumed = assumed_consents(connection, folder, now)
+            if assumed.read_count:
+                imported.append(_imported("--assume-consent", ASSUMPTION_SOURCE, assumed))
+            counts += assumed
+        if counts.read_count:
+            record_batch(connection, source, order.run_key, counts, now)
     return imported
+
+
+def _imported(file: str, source: str, counts: LoadCounts, concern: str = "") -> ImportedFile:
+    return ImportedFile(
+        file,
+        source,
+        counts.read_count,
+        counts.new_count,
+        counts.corrected_count,
+        counts.deleted_count,
+        counts.quarantined_count,
+        concern,
+    )
 
 
 @contextmanager

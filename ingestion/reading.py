@@ -1,60 +1,63 @@
 """Readers of extract files: CSV, JSON lines (gzipped or not) and a JSON document, each row to a record or a rejection.
 
-In: a folder of a source and its pydantic model. Out: an iterator; a row that cannot be read never stops the others.
+In: a file of a source and its pydantic model. Out: an iterator; a row that cannot be read never stops the others.
 """
 
 import csv
 import gzip
 import json
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, TextIO, TypeVar, cast
 
 from ingestion.records import Record, Rejection, SourceModel, attempt, payload_of, printable
 
 csv.field_size_limit(1_000_000)
 
+# the field of a rejection that stands for everything from there on, not for one row
+WHOLE_FILE = "file"
 
-def read_csv(folder: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
-    """Rows of every `*.csv` under `folder`."""
-    for path in sorted(folder.glob("*.csv")):
-        yield from read_csv_file(path, model)
+Parsed = TypeVar("Parsed")
 
 
-def read_csv_file(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+def read_csv(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
     """Rows of one CSV file; the line is the one on which the row ends."""
     # surrogateescape keeps a wrong byte visible to the model, which then refuses the row
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         yield from _csv_rows(file, path.name, model)
 
 
-def read_json_lines(folder: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
-    """Rows of every `*.jsonl` and `*.jsonl.gz` under `folder`, in the order of the file names."""
-    for path in sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")]):
-        number = 0
-        try:
-            with _open_binary(path) as file:
-                for number, line in enumerate(file, 1):
-                    if line.strip():
-                        yield _json_row(line, path.name, number, model)
-        except (OSError, EOFError) as error:
-            # a truncated or damaged archive: what came before the damage is loaded
-            yield Rejection(path.name, number + 1, "file", None, f"cannot be read on ({error})", "{}")
+def read_json_lines(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+    """Rows of one file of JSON lines, gzipped where its name ends with `.gz`."""
+    return read_lines(path, lambda line, file, number: _json_row(line, file, number, model))
 
 
-def read_json_items(folder: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
-    """Items of every `*.json` document (`{"items": [...]}`) under `folder`; the line is the item's number."""
-    for path in sorted(folder.glob("*.json")):
-        try:
-            document = json.loads(path.read_bytes())
-            items = document["items"] if isinstance(document, dict) else document
-            if not isinstance(items, list):
-                raise TypeError("items is no list")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            yield Rejection(path.name, 1, "file", None, f'is no JSON document with a list "items" ({error})', "{}")
-            continue
-        for number, item in enumerate(items, 1):
-            yield validated(item, path.name, number, model)
+def read_lines(path: Path, parse: Callable[[bytes, str, int], Parsed]) -> Iterator[Parsed | Rejection]:
+    """What `parse` makes of each line that is not blank, of its file's name and its number."""
+    number = 0
+    try:
+        with _open_binary(path) as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield parse(line, path.name, number)
+    except (OSError, EOFError, zlib.error) as error:
+        # a truncated or damaged archive: what came before the damage is loaded
+        yield Rejection(path.name, number + 1, WHOLE_FILE, None, f"cannot be read on ({error})", "{}")
+
+
+def read_json_items(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+    """Items of one JSON document (`{"items": [...]}`); the line is the item's number."""
+    try:
+        document = json.loads(path.read_bytes())
+        items = document["items"] if isinstance(document, dict) else document
+        if not isinstance(items, list):
+            raise TypeError("items is no list")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        yield Rejection(path.name, 1, WHOLE_FILE, None, f'is no JSON document with a list "items" ({error})', "{}")
+        return
+    for number, item in enumerate(items, 1):
+        yield validated(item, path.name, number, model)
 
 
 def validated(row: object, file: str, line: int, model: type[SourceModel]) -> Record | Rejection:

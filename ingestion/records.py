@@ -1,4 +1,4 @@
-"""What a connector yields: a record that is fit for its raw table, or a row set aside with the reason.
+"""What a connector yields: a record that is fit for its raw table, a call for the door, or a row set aside.
 
 In: one row as its file holds it, and the pydantic model of that source. Out: `Record` or `Rejection`. The field types
 here refuse what PostgreSQL cannot hold (NUL, lone surrogates, impossible dates, endless keys) before it gets there.
@@ -7,7 +7,7 @@ here refuse what PostgreSQL cannot hold (NUL, lone surrogates, impossible dates,
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, TypeAlias
@@ -48,6 +48,16 @@ class Rejection:
     value: str | None
     reason: str
     payload: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A Segment call as an extract holds it; the door makes the row of it."""
+
+    said: Mapping[str, object]
+
+
+Row: TypeAlias = Record | Rejection | Call
 
 
 def _storable(text: str) -> str:

@@ -10,17 +10,21 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from psycopg import Connection
+from psycopg.rows import DictRow
 
+from ingestion.connectors import FILE_CONNECTORS
 from ingestion.connectors.imported import IMPORT_FILES, ImportedContent, ImportedSubscriber
-from ingestion.raw_tables import CMS_CONTENT, CONSENT_RECORDS, EVENTS, RawTable
-from ingestion.reading import read_csv_file, validated
+from ingestion.loading import NOTHING_LOADED, LoadCounts, load_rows
+from ingestion.raw_tables import CMS_CONTENT, CONSENT_RECORDS, EVENTS, ConsentRow, RawTable
+from ingestion.reading import read_csv, validated
 from ingestion.records import Record, Rejection, SourceModel, shown
+from ingestion.source_files import HandedFile
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
 
@@ -30,20 +34,19 @@ OPTIONS_FILE = "options.json"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _PURPOSES = ("personalization", "email_marketing", "advertising", "analytics")
 _BATCH_ROWS = 10_000
+# What an imported event says, in the order in which it has always been fingerprinted: another order would make every
+# event that was imported before look new.
+_EVENT_PLACES = tuple(
+    EVENTS.columns.index(name)
+    for name in (
+        "message_id", "event_type", "event", "user_id", "anonymous_id", "device_id", "device_type", "email",
+        "content_id", "watched_fraction", "properties", "occurred_at", "consent_purposes", "is_simulated",
+    )
+)  # fmt: skip
 
 
 class UnreadableFileError(MarqueeError):
     """A file is not what its name says."""
-
-
-@dataclass(frozen=True)
-class StagedLoad:
-    """Rows for one raw table; `file` is where they come from, `source` what they are called there."""
-
-    file: str
-    source: str
-    table: RawTable
-    rows: Iterator[Record | Rejection]
 
 
 def staging_folder(settings: Settings) -> Path:
@@ -51,21 +54,26 @@ def staging_folder(settings: Settings) -> Path:
     return settings.var_dir / "imported"
 
 
-def staged_loads(source: str, folder: Path) -> Iterator[StagedLoad]:
-    """The loads that `source` takes from the staged files.
-
-    Raises:
-        UnreadableFileError: while the rows are read, where a file is damaged.
-    """
+def staged_files(source: str, folder: Path) -> Iterator[HandedFile]:
+    """The staged files that `source` takes; a damaged one raises UnreadableFileError while its rows are read."""
     for file in IMPORT_FILES:
         path = find_file(folder, file.name)
         if file.source == source and path is not None:
             rows = _read(path, file.model)
             if file.name == "events":
                 rows = _typed_by_content(rows, folder)
-            yield StagedLoad(path.name, source, file.table, _keyed(rows, file.table))
-    if source == "consents" and _is_consent_assumed(folder):
-        yield StagedLoad("--assume-consent", ASSUMPTION_SOURCE, CONSENT_RECORDS, _assumed_consents(folder))
+            handover = FILE_CONNECTORS[source].handover
+            yield HandedFile(
+                # the same data as Parquet today and as CSV tomorrow
+                file.name, path, source, file.table, _keyed(rows, file.table), handover, file.columns[0], is_whole=True
+            )  # fmt: skip
+
+
+def assumed_consents(connection: Connection[DictRow], folder: Path, now: datetime) -> LoadCounts:
+    """Record consent for every staged subscriber, if the import said so; what is on record is not added again."""
+    if not _is_consent_assumed(folder):
+        return NOTHING_LOADED
+    return load_rows(connection, ASSUMPTION_SOURCE, CONSENT_RECORDS, _assumed_consents(folder), now)
 
 
 def find_file(folder: Path, name: str) -> Path | None:
@@ -95,7 +103,7 @@ def _unreadable(path: Path, error: Exception) -> str:
 
 def _read(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
     if path.suffix == ".csv":
-        yield from read_csv_file(path, model)
+        yield from read_csv(path, model)
         return
     line = 0
     try:
@@ -147,7 +155,8 @@ def _keyed(rows: Iterator[Record | Rejection], table: RawTable) -> Iterator[Reco
         if isinstance(row, Rejection) or row.source_key:
             yield row
             continue
-        fingerprint = hashlib.blake2b(repr(row.values).encode("utf-8"), digest_size=12).hexdigest()
+        said = tuple(row.values[place] for place in _EVENT_PLACES) if table is EVENTS else row.values
+        fingerprint = hashlib.blake2b(repr(said).encode("utf-8"), digest_size=12).hexdigest()
         seen[fingerprint] += 1
         key = f"{fingerprint}-{seen[fingerprint]}"
         # an event carries its key a second time, as the message id
@@ -192,4 +201,7 @@ def _assumed_consents(folder: Path) -> Iterator[Record]:
         if isinstance(row, Record):
             for purpose in _PURPOSES:
                 key = f"{row.source_key}|{purpose}"
-                yield Record(key, ("user_id", row.source_key, purpose, True, None, _BEGINNING, None, False))
+                yield Record(
+                    key,
+                    ConsentRow("user_id", row.source_key, purpose, True, _BEGINNING, recorded_via="import_assumption"),
+                )

@@ -8,24 +8,34 @@ from datetime import datetime, timedelta
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from ingestion.handover import Feed
+from ingestion.raw_tables import ConsentRow, EventRow
 from ingestion.records import Record, json_text
 
 # A row may commit after a younger one was read. Reading a day again costs little, and no transaction lasts a day.
-OVERLAP = timedelta(days=1)
+HANDOVER = Feed("events", overlap=timedelta(days=1))
 
 
 def preference_records(connection: Connection[DictRow], since: datetime) -> list[Record]:
     """Choices made since `since`, as rows of raw.consent_records known by subscriber_id."""
     rows = connection.execute(
-        "select preference_change_id, subscriber_id, purpose, is_granted, changed_at "
+        "select preference_change_id, subscriber_id, purpose, is_granted, text_version, changed_via, changed_at "
         "from activation.preference_changes where changed_at >= %s order by changed_at, preference_change_id",
         (since,),
     ).fetchall()
-    kind = "subscriber_id"
     return [
         Record(
             str(row["preference_change_id"]),
-            (kind, row["subscriber_id"], row["purpose"], row["is_granted"], None, row["changed_at"], None, False),
+            ConsentRow(
+                "subscriber_id",
+                row["subscriber_id"],
+                row["purpose"],
+                row["is_granted"],
+                row["changed_at"],
+                text_version=row["text_version"],
+                recorded_via="preference_centre",
+                proof=f"{row['changed_via']} {row['preference_change_id']}",
+            ),
         )
         for row in rows
     ]
@@ -52,8 +62,15 @@ def _impression(row: DictRow) -> Record:
         "fallback_reason": row["fallback_reason"],
         "content_ids": row["content_ids"],
     }
-    event = ("track", "Recommendations Shown")
-    nobody_nothing = (None,) * 7
+    shown_at = row["shown_at"]
     return Record(
-        message_id, (message_id, *event, *nobody_nothing, json_text(properties), row["shown_at"], None, False)
+        message_id,
+        EventRow(
+            message_id,
+            "track",
+            shown_at,
+            event="Recommendations Shown",
+            properties=json_text(properties),
+            received_at=shown_at,
+        ),
     )

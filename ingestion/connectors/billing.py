@@ -9,7 +9,7 @@ TABLE = BILLING_SUBSCRIPTIONS
 
 
 class Subscription(SourceModel):
-    """A line of the billing export; `amount` is a month's price in cents."""
+    """A line of the billing export; `amount` is a month's price in cents. One with `deleted` ends the record."""
 
     billing_id: Key = Field(alias="id")
     user_id: OptionalKey = None
@@ -21,6 +21,8 @@ class Subscription(SourceModel):
     started_at: OptionalMoment = None
     renews_at: OptionalMoment = None
     canceled_at: OptionalMoment = None
+    trial_ends_at: OptionalMoment = None
+    deleted: bool = False
     updated_at: SpelledMoment
     is_simulated: bool = False
 
@@ -38,6 +40,8 @@ class Subscription(SourceModel):
                 self.started_at,
                 self.renews_at,
                 self.canceled_at,
+                self.trial_ends_at,
+                self.deleted,
                 self.updated_at,
                 None,
                 self.is_simulated,

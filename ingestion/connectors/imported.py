@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from ingestion.connectors.cms import ContentType
-from ingestion.connectors.consents import Purpose
+from ingestion.connectors.consents import LegalBasis, Purpose
 from ingestion.connectors.email_provider import EventType
 from ingestion.raw_tables import (
     BILLING_SUBSCRIPTIONS,
@@ -19,6 +19,8 @@ from ingestion.raw_tables import (
     CRM_CONTACTS,
     EMAIL_PROVIDER_EVENTS,
     EVENTS,
+    ConsentRow,
+    EventRow,
     RawTable,
 )
 from ingestion.records import (
@@ -51,7 +53,7 @@ def _blank_to_none(value: object) -> object:
 
 
 def _read_verdict(value: object) -> object:
-    words = {"granted": True, "denied": False, "revoked": False}
+    words = {"granted": True, "denied": False, "revoked": False, "withdrawn": False}
     return words.get(value.strip().lower(), value) if isinstance(value, str) else value
 
 
@@ -158,21 +160,18 @@ class ImportedEvent(SourceModel):
         properties = {"interaction_type": self.interaction_type, "query": self.query}
         return Record(
             self.event_id or "",
-            (
+            EventRow(
                 self.event_id or "",
                 "track",
-                self._event_name(),
-                self.user_id,
-                self.anonymous_id,
-                self.device_id,
-                self.device_type,
-                None,
-                self.content_id,
-                self.watched_fraction,
-                json_text({name: value for name, value in properties.items() if value is not None}),
                 self.occurred_at,
-                None,
-                False,
+                event=self._event_name(),
+                user_id=self.user_id,
+                anonymous_id=self.anonymous_id,
+                device_id=self.device_id,
+                device_type=self.device_type,
+                content_id=self.content_id,
+                watched_fraction=self.watched_fraction,
+                properties=json_text({name: value for name, value in properties.items() if value is not None}),
             ),
         )
 
@@ -219,6 +218,8 @@ class ImportedSubscription(SourceModel):
                 self.started_at,
                 self.renews_at,
                 self.canceled_at,
+                None,
+                False,
                 self.updated_at or self.canceled_at or self.started_at or _BEGINNING,
                 None,
                 False,
@@ -253,6 +254,9 @@ class ImportedConsent(SourceModel):
     is_granted: Annotated[bool, BeforeValidator(_read_verdict)]
     recorded_at: SpelledMoment
     region: OptionalText = None
+    legal_basis: LegalBasis = "consent"
+    text_version: OptionalText = None
+    proof: OptionalText = None
 
     @model_validator(mode="after")
     def _is_somebodys(self) -> "ImportedConsent":
@@ -261,10 +265,20 @@ class ImportedConsent(SourceModel):
         return self
 
     def to_record(self) -> Record:
-        kind, value = ("user_id", self.user_id) if self.user_id is not None else ("email", self.email)
+        kind, value = ("user_id", self.user_id) if self.user_id is not None else ("email", self.email or "")
         return Record(
             f"{kind}|{value}|{self.purpose}|{self.recorded_at.isoformat()}",
-            (kind, value, self.purpose, self.is_granted, self.region, self.recorded_at, None, False),
+            ConsentRow(
+                kind,
+                value,
+                self.purpose,
+                self.is_granted,
+                self.recorded_at,
+                region=self.region,
+                legal_basis=self.legal_basis,
+                text_version=self.text_version,
+                proof=self.proof,
+            ),
         )
 
 

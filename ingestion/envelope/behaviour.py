@@ -19,7 +19,10 @@ _VISITOR_COUNT = 40
 
 @dataclass(frozen=True)
 class Action:
-    """One simulated event before it is written in Segment's shape; `person` is -1 for a visitor nobody knows."""
+    """One simulated event before it is written in Segment's shape; `person` is -1 for a visitor nobody knows.
+
+    `previous_id` is what an alias call says to be the same as `user_id`.
+    """
 
     kind: str
     name: str | None
@@ -30,14 +33,28 @@ class Action:
     device_type: str
     moment: int
     properties: dict[str, object] = field(default_factory=dict)
+    previous_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Client:
+    """A browser or app beside the devices of the sessions; `has_evidence` is whether anything says whose it is."""
+
+    anonymous_id: str
+    device_id: str
+    person_id: str
+    has_evidence: bool = True
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The simulated actions, and the anonymous ids made up for them (anonymous_id, device_id, person_id)."""
+    """The simulated actions, and the clients made up for them."""
 
     actions: list[Action]
-    extra_identifiers: list[tuple[str, str, str]]
+    clients: list[Client]
+
+    def __add__(self, other: "Behaviour") -> "Behaviour":
+        return Behaviour(self.actions + other.actions, self.clients + other.clients)
 
 
 def simulate_behaviour(
@@ -49,12 +66,11 @@ def simulate_behaviour(
     actions += _identify_calls(people, sessions, random)
     actions += _consumption(people, catalogue, sessions, interactions, anchor, random)
     actions += _searches_and_lists(people, catalogue, sessions, anchor, random)
-    visits, identifiers = _visitors(catalogue, sessions, anchor, seed, random)
-    kiosk_actions, kiosk_identifiers = _kiosk(people, catalogue, anchor, seed, random)
-    lost_actions, lost_identifiers = _cleared_cookies(people, sessions, seed, random)
-    return Behaviour(
-        actions + visits + kiosk_actions + lost_actions, identifiers + kiosk_identifiers + lost_identifiers
-    )
+    visits, visitors = _visitors(catalogue, sessions, anchor, seed, random)
+    kiosk_actions, kiosk_clients = _kiosk(people, catalogue, anchor, seed, random)
+    lost_actions, lost_clients = _cleared_cookies(people, sessions, seed, random)
+    actions += _skips_and_second_thoughts(catalogue, people, sessions, anchor, random)
+    return Behaviour(actions + visits + kiosk_actions + lost_actions, visitors + kiosk_clients + lost_clients)
 
 
 def _in_session(
@@ -98,6 +114,8 @@ def _identify_calls(people: People, sessions: Sessions, random: np.random.Genera
             traits = {"email": SHARED_EMAIL}
         elif draw < 0.5 and email:
             traits = {"email": spell(email, random)}
+        elif draw < 0.6 and people.known[person].phone:
+            traits = {"phone": people.known[person].phone}
         actions.append(_in_session(people, replace(session, is_signed_in=True), "identify", None, moment, traits))
     return actions
 
@@ -156,17 +174,32 @@ def _searches_and_lists(
     return actions
 
 
+def _skips_and_second_thoughts(
+    catalogue: Catalogue, people: People, sessions: Sessions, anchor: int, random: np.random.Generator
+) -> list[Action]:
+    """Negative signals: what was offered and skipped, and what was taken off the list again."""
+    films = catalogue.of_type("video")
+    actions = []
+    for name, per_session in (("Content Skipped", 0.4), ("Content Removed From List", 0.1)):
+        for session in _drawn(sessions, per_session, random):
+            properties: dict[str, object] = {"content_id": films[int(random.integers(len(films)))].content_id}
+            if name == "Content Skipped":
+                properties["position"] = int(random.integers(0, 90))
+            actions.append(_in_session(people, session, "track", name, _within(session, anchor, random), properties))
+    return actions
+
+
 def _visitors(
     catalogue: Catalogue, sessions: Sessions, anchor: int, seed: int, random: np.random.Generator
-) -> tuple[list[Action], list[tuple[str, str, str]]]:
+) -> tuple[list[Action], list[Client]]:
     """People who came by and never signed in."""
     articles = catalogue.of_type("article")
     first = int(sessions.table["started_at"].min())
-    actions, identifiers = [], []
+    actions, clients = [], []
     for number in range(min(_VISITOR_COUNT, max(2, len(sessions.devices) // 20))):
         kind = str(random.choice(DEVICE_TYPES[:2]))
         anonymous_id, device_id = opaque_id("a", seed, "visitor", number), opaque_id("d", seed, "visitor", number)
-        identifiers.append((anonymous_id, device_id, f"visitor-{number:03d}"))
+        clients.append(Client(anonymous_id, device_id, f"visitor-{number:03d}"))
         for _ in range(int(random.integers(1, 4))):
             moment = int(random.uniform(first, anchor - 600))
             article = articles[int(random.integers(len(articles)))].content_id
@@ -175,39 +208,39 @@ def _visitors(
             read = {"content_id": article, "watched_fraction": round(float(random.beta(2, 2)), 3)}
             actions.append(Action(call, "Home", *who, moment))
             actions.append(Action("track", "Article Read", *who, moment + 120, read))
-    return actions, identifiers
+    return actions, clients
 
 
 def _kiosk(
     people: People, catalogue: Catalogue, anchor: int, seed: int, random: np.random.Generator
-) -> tuple[list[Action], list[tuple[str, str, str]]]:
+) -> tuple[list[Action], list[Client]]:
     """A device in a lobby on which many sign in: sharing it says nothing about who they are."""
     films = catalogue.of_type("video")
-    actions, identifiers = [], []
+    actions, clients = [], []
     guests = random.choice(len(people.known), min(40, len(people.known) // 4), replace=False)
     for person in guests.tolist():
         user_id = people.known[person].user_id
         moment = int(random.uniform(people.known[person].created_at, anchor - 120))
         anonymous_id = opaque_id("a", seed, "kiosk", user_id)
-        identifiers.append((anonymous_id, KIOSK_DEVICE, user_id))
+        clients.append(Client(anonymous_id, KIOSK_DEVICE, user_id))
         who = (person, user_id, anonymous_id, KIOSK_DEVICE, "web")
         query = {"query": films[int(random.integers(len(films)))].title.lower(), "result_count": 5}
         actions.append(Action("page", "Kiosk", *who, moment))
         actions.append(Action("track", "Content Searched", *who, moment + 60, query))
-    return actions, identifiers
+    return actions, clients
 
 
 def _cleared_cookies(
     people: People, sessions: Sessions, seed: int, random: np.random.Generator
-) -> tuple[list[Action], list[tuple[str, str, str]]]:
+) -> tuple[list[Action], list[Client]]:
     """Visits of known people after they cleared their cookies: nothing links them, and nothing should."""
-    actions, identifiers = [], []
+    actions, clients = [], []
     for number, session in enumerate(_drawn(sessions, 0.03, random)):
         person = session.person
         anonymous_id, device_id = opaque_id("a", seed, "cleared", number), opaque_id("d", seed, "cleared", number)
-        identifiers.append((anonymous_id, device_id, people.known[person].user_id))
+        clients.append(Client(anonymous_id, device_id, people.known[person].user_id, has_evidence=False))
         actions.append(Action("page", "Home", person, None, anonymous_id, device_id, "web", session.started_at))
-    return actions, identifiers
+    return actions, clients
 
 
 def _drawn(sessions: Sessions, per_session: float, random: np.random.Generator) -> list[Session]:

@@ -36,7 +36,7 @@ def event_files(
     """Lines by file name (`2026-04-23.jsonl`), in the order of arrival."""
     random = np.random.default_rng([seed, 11])
     rating_lines = _rating_lines(people, interactions, sessions, random)
-    action_lines = _action_lines(people, behaviour.actions, random)
+    action_lines = _action_lines(people, behaviour.actions, _advertising_ids(sessions), random)
     lines = rating_lines + action_lines
     moments = np.r_[interactions["timestamp"].to_numpy(), [action.moment for action in behaviour.actions]]
     arrivals = moments.astype("int64")
@@ -102,7 +102,9 @@ def _rating_lines(
     return lines
 
 
-def _action_lines(people: People, actions: list[Action], random: np.random.Generator) -> list[str]:
+def _action_lines(
+    people: People, actions: list[Action], advertising_ids: dict[str, str], random: np.random.Generator
+) -> list[str]:
     persons = np.array([action.person for action in actions])
     moments = np.array([action.moment for action in actions])
     codes = _consent_codes(people, np.maximum(persons, 0), moments)
@@ -113,18 +115,24 @@ def _action_lines(people: People, actions: list[Action], random: np.random.Gener
         call: dict[str, object] = {"messageId": f"sim-{number:07d}", "type": action.kind}
         if action.name is not None:
             call["event" if action.kind == "track" else "name"] = action.name
+        if action.previous_id is not None:
+            call["previousId"] = action.previous_id
+        device = {"id": action.device_id, "type": action.device_type}
+        if advertising_id := advertising_ids.get(action.device_id):
+            device["advertisingId"] = advertising_id
         call |= {
             "userId": action.user_id,
             "anonymousId": action.anonymous_id,
             "timestamp": moment,
-            "context": {
-                "device": {"id": action.device_id, "type": action.device_type},
-                "consent": json.loads(_CATEGORIES[code]),
-            },
+            "context": {"device": device, "consent": json.loads(_CATEGORIES[code])},
             "traits" if action.kind == "identify" else "properties": {**action.properties, "is_simulated": True},
         }
         lines.append(json.dumps(call))
     return lines
+
+
+def _advertising_ids(sessions: Sessions) -> dict[str, str]:
+    return {device.device_id: device.advertising_id for device in sessions.devices if device.advertising_id}
 
 
 def _consent_codes(people: People, persons: np.ndarray, moments: np.ndarray) -> np.ndarray:

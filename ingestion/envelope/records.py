@@ -1,11 +1,10 @@
-"""The extracts of the CRM, billing, the consent register and the survey tool, with each system's own faults.
+"""The extracts of the CRM, the consent register and the survey tool, with each system's own faults.
 
-In: `People`. Out: lines of CSV or JSON, ready to be written, and the CRM ids that belong to somebody (for the truth).
+In: `People`. Out: CSV text, ready to be written, and the CRM ids that belong to somebody (for the truth).
 """
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,6 @@ _CRM_COLUMNS = (
     "crm_id", "user_id", "email", "phone", "first_name", "birth_year", "gender", "occupation", "postal_code",
     "country", "timezone", "created_at", "updated_at", "is_simulated",
 )  # fmt: skip
-_PLAN_CENTS = {"free": 0, "basic": 799, "standard": 1199, "premium": 1599}
 _GENDER_CODES = {"F": ("F", "F", "female", "f", "Female"), "M": ("M", "M", "male", "m", "Male")}
 
 
@@ -55,7 +53,7 @@ def crm_extract(people: People, anchor: int, seed: int) -> CrmExtract:
             person.country if random.random() < 0.97 else person.country.lower(),
             person.timezone,
             _spell_moment(person.created_at, random),
-            _iso(min(anchor, person.created_at + int(random.exponential(10 * _DAY)))),
+            iso(min(anchor, person.created_at + int(random.exponential(10 * _DAY)))),
             "true",
         )
         rows.append(contact)
@@ -67,52 +65,18 @@ def crm_extract(people: People, anchor: int, seed: int) -> CrmExtract:
             owners[crm_id] = person.user_id
             # the twin knows the address only; a test contact knows the account and an address that many have
             user_id, email = ("", spell(person.email, random)) if is_twin else (person.user_id, SHARED_EMAIL)
-            later = _iso(min(anchor, person.created_at + 40 * _DAY))
+            later = iso(min(anchor, person.created_at + 40 * _DAY))
             rows.append((crm_id, user_id, email, "", person.first_name, *contact[5:12], later, "true"))
     for lead in people.leads:
-        moment = _iso(lead.created_at)
+        moment = iso(lead.created_at)
         rows.append(
             (lead.crm_id, "", spell(lead.email, random), "", lead.first_name, *[""] * 6, moment, moment, "true")
         )
         owners[lead.crm_id] = lead.person_id
     for number, moment in enumerate(("0000-00-00 00:00:00", "31/02/2026 10:00", "soon"), 1):
         rows.append((f"crm-bad-{number}", "", "", "", "", "", "", "", "", "", "", "", moment, "true"))
-    rows.append(("", "", "nobody@example.com", *[""] * 9, _iso(anchor), "true"))
+    rows.append(("", "", "nobody@example.com", *[""] * 9, iso(anchor), "true"))
     return CrmExtract(_csv(_CRM_COLUMNS, rows), owners)
-
-
-def billing_lines(people: People, anchor: int, seed: int) -> list[str]:
-    """JSON lines of subscriptions: nearly one a person, some changed plan or canceled, and a truncated line."""
-    random = np.random.default_rng([seed, 5])
-    lines = []
-    for person in people.known:
-        if random.random() < 0.03:
-            continue
-        idle_days = (anchor - person.last_at) / _DAY
-        is_canceled = person.plan != "free" and random.random() < (0.45 if idle_days > 90 else 0.08)
-        canceled_at = int(person.last_at + random.uniform(0.1, 1) * (anchor - person.last_at)) if is_canceled else None
-        renews_at = None if is_canceled else anchor + int(random.uniform(1, 30) * _DAY)
-        record = {
-            "id": person.billing_id,
-            "user_id": person.user_id if random.random() < 0.9 or not person.email else None,
-            "email": spell(person.email, random) or None,
-            "plan": person.plan if random.random() < 0.95 else person.plan.upper(),
-            "status": "canceled" if is_canceled else "active",
-            "amount": _PLAN_CENTS[person.plan],
-            "currency": "EUR" if person.region == "eu" else "USD",
-            "started_at": _iso(person.created_at + 600),
-            "renews_at": None if renews_at is None else _iso(renews_at),
-            "canceled_at": None if canceled_at is None else _iso(canceled_at),
-            "updated_at": _iso(canceled_at or person.created_at + 600),
-            "is_simulated": True,
-        }
-        if random.random() < 0.06:
-            earlier = {**record, "plan": "basic", "amount": 799, "status": "active", "canceled_at": None}
-            lines.append(json.dumps({**earlier, "updated_at": _iso(person.created_at + 300)}))
-        lines.append(json.dumps(record))
-    lines.append('{"id": "cus-truncated", "plan": "stand')
-    lines.append(json.dumps({"id": None, "plan": "basic", "status": "active", "updated_at": _iso(anchor)}))
-    return lines
 
 
 def consent_rows(people: People, seed: int) -> str:
@@ -124,16 +88,15 @@ def consent_rows(people: People, seed: int) -> str:
         kind, value = ("email", spell(person.email, random)) if by_email else ("user_id", person.user_id)
         for column, purpose in enumerate(PURPOSES):
             verdict = "granted" if people.granted[index, column] else "denied"
-            rows.append((kind, value, purpose, person.region, verdict, _iso(person.created_at), "true"))
+            rows.append((kind, value, purpose, person.region, verdict, iso(person.created_at), "true"))
             revoked_at = people.revoked_at[index, column]
             if np.isfinite(revoked_at):
-                rows.append((kind, value, purpose, person.region, "denied", _iso(revoked_at), "true"))
+                rows.append((kind, value, purpose, person.region, "denied", iso(revoked_at), "true"))
     rows += [
-        ("email", lead.email, "email_marketing", "us", "granted", _iso(lead.created_at), "true")
-        for lead in people.leads
+        ("email", lead.email, "email_marketing", "us", "granted", iso(lead.created_at), "true") for lead in people.leads
     ]
-    rows.append(("user_id", "u-1", "telepathy", "us", "granted", _iso(0), "true"))
-    rows.append(("user_id", "u-1", "analytics", "us", "perhaps", _iso(0), "true"))
+    rows.append(("user_id", "u-1", "telepathy", "us", "granted", iso(0), "true"))
+    rows.append(("user_id", "u-1", "analytics", "us", "perhaps", iso(0), "true"))
     return _csv(("identifier_kind", "identifier", "purpose", "region", "status", "recorded_at", "is_simulated"), rows)
 
 
@@ -148,10 +111,10 @@ def survey_rows(people: People, anchor: int, seed: int) -> str:
         user_id, email = (person.user_id, "") if random.random() < 0.6 else ("", spell(person.email, random))
         if not (user_id or email):
             continue
-        rows.append((user_id, email, "likelihood_to_recommend", str(random.integers(0, 11)), _iso(moment), "true"))
+        rows.append((user_id, email, "likelihood_to_recommend", str(random.integers(0, 11)), iso(moment), "true"))
         often = str(random.choice(["daily", "weekly", "monthly", "rarely"]))
-        rows.append((user_id, email, "how_often_do_you_watch", often, _iso(moment), "true"))
-    rows.append(("", "", "", "9", _iso(anchor), "true"))
+        rows.append((user_id, email, "how_often_do_you_watch", often, iso(moment), "true"))
+    rows.append(("", "", "", "9", iso(anchor), "true"))
     return _csv(("user_id", "email", "question", "answer", "answered_at", "is_simulated"), rows)
 
 
@@ -163,7 +126,8 @@ def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return buffer.getvalue()
 
 
-def _iso(epoch: float) -> str:
+def iso(epoch: float) -> str:
+    """Epoch seconds as the systems write a moment."""
     return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

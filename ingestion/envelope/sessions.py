@@ -4,6 +4,7 @@ In: interactions on the demo's calendar, `People`. Out: `Sessions` (real ones, c
 rating), and the devices with their owners, some of which a household shares. All devices and ids are simulated.
 """
 
+import uuid
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ DEVICE_TYPES = ("web", "mobile", "connected_tv")
 
 _ANONYMOUS_SHARE = 0.15
 _SHARED_TV_SHARE = 0.02
+_ADVERTISING_ID_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,16 @@ class Session:
 
 @dataclass(frozen=True)
 class Device:
-    """What one person watches on; the device_id of a household's is that of several people."""
+    """What one person watches on; the device_id of a household's is that of several people.
+
+    `advertising_id` is empty where the device has none or its owner keeps it back.
+    """
 
     person: int
     device_type: str
     device_id: str
     anonymous_id: str
+    advertising_id: str
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,9 @@ def make_sessions(people: People, interactions: pd.DataFrame, seed: int) -> Sess
     )
     table["device_type"] = _device_types(table["person"].to_numpy(), len(people.known), random)
     devices = _devices(people, table, seed, random)
-    table = table.merge(devices, on=["person", "device_type"], how="left", validate="many_to_one")
+    table = table.merge(
+        devices.drop(columns="advertising_id"), on=["person", "device_type"], how="left", validate="many_to_one"
+    )
     is_anonymous = (random.random(len(table)) < _ANONYMOUS_SHARE) & ~table["is_shared"].to_numpy(dtype=bool)
     table["is_signed_in"] = ~is_anonymous
     return Sessions(table.drop(columns="is_shared"), session_of, rows_of(devices, Device))
@@ -113,6 +121,7 @@ def _devices(people: People, table: pd.DataFrame, seed: int, random: np.random.G
     devices["anonymous_id"] = [
         opaque_id("a", seed, user, kind) for user, kind in zip(users, devices["device_type"], strict=True)
     ]
+    devices["advertising_id"] = _advertising_ids(users, devices["device_type"].tolist(), seed)
     devices["is_shared"] = False
     televisions = random.permutation(np.flatnonzero(devices["device_type"] == "connected_tv"))
     shared_count = round(len(televisions) * _SHARED_TV_SHARE)
@@ -126,3 +135,13 @@ def _devices(people: People, table: pd.DataFrame, seed: int, random: np.random.G
         devices.loc[household, "device_id"] = devices.loc[household[0], "device_id"]
         devices.loc[household, "is_shared"] = True
     return devices
+
+
+def _advertising_ids(users: list[str], kinds: list[str], seed: int) -> list[str]:
+    """IDFA or Google's: an id in UUID form on some of the phones."""
+    random = np.random.default_rng([seed, 15])
+    has_id = random.random(len(users)) < _ADVERTISING_ID_SHARE
+    return [
+        str(uuid.uuid5(uuid.NAMESPACE_OID, f"{seed}|{user}")) if kind == "mobile" and has else ""
+        for user, kind, has in zip(users, kinds, has_id.tolist(), strict=True)
+    ]

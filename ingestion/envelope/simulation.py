@@ -15,17 +15,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from ingestion.envelope.account_events import simulate_account_events
 from ingestion.envelope.behaviour import Behaviour, simulate_behaviour
+from ingestion.envelope.billing_records import invoice_lines, subscription_lines
 from ingestion.envelope.catalogue import cms_lines, make_catalogue
 from ingestion.envelope.email_history import email_lines
 from ingestion.envelope.events import event_files
 from ingestion.envelope.people import People, make_people
-from ingestion.envelope.records import CrmExtract, billing_lines, consent_rows, crm_extract, survey_rows
+from ingestion.envelope.records import CrmExtract, consent_rows, crm_extract, survey_rows
 from ingestion.envelope.sessions import Sessions, make_sessions
+from ingestion.envelope.subscriptions import make_subscriptions
 from marquee.settings import Settings
 
 # raise it when the extracts change: what an older version wrote is then made anew
-ENVELOPE_VERSION = 1
+ENVELOPE_VERSION = 2
 
 _MANIFEST = "manifest.json"
 
@@ -52,10 +55,13 @@ def generate(
     catalogue = make_catalogue(items, shifted, anchor_second, seed)
     sessions = make_sessions(people, shifted, seed)
     behaviour = simulate_behaviour(people, catalogue, sessions, shifted, anchor_second, seed)
+    subscriptions = make_subscriptions(people, anchor_second, seed)
+    behaviour += simulate_account_events(people, sessions, subscriptions, anchor_second, seed)
     crm = crm_extract(people, anchor_second, seed)
     files = {
         "crm/contacts.csv": crm.text,
-        "billing/subscriptions.jsonl": _joined(billing_lines(people, anchor_second, seed)),
+        "billing/subscriptions.jsonl": _joined(subscription_lines(people, subscriptions, anchor_second, seed)),
+        "invoices/invoices.jsonl": _joined(invoice_lines(people, subscriptions, anchor_second, seed)),
         "email_provider/events.jsonl": _joined(email_lines(people, anchor_second, seed)),
         "cms/content.json": '{"items": [\n' + ",\n".join(cms_lines(catalogue, seed)) + "\n]}\n",
         "consents/consents.csv": consent_rows(people, seed),
@@ -111,7 +117,10 @@ def _write_truth(identities: pd.DataFrame, folder: Path) -> None:
 
 
 def _identities(people: People, crm: CrmExtract, sessions: Sessions, behaviour: Behaviour) -> pd.DataFrame:
-    """Which identifier is whose: kind, value, person_id. A shared device has a row for each of its people."""
+    """Which identifier is whose: kind, value, person_id. A shared device has a row for each of its people.
+
+    `has_evidence` is false where nothing in the extracts says whose it is: nobody could find out.
+    """
     rows: set[tuple[str, str, str]] = set()
     for person in people.known:
         rows.add(("user_id", person.user_id, person.user_id))
@@ -126,9 +135,19 @@ def _identities(people: People, crm: CrmExtract, sessions: Sessions, behaviour: 
     for device in sessions.devices:
         owner = people.known[device.person].user_id
         rows |= {("device_id", device.device_id, owner), ("anonymous_id", device.anonymous_id, owner)}
-    for anonymous_id, device_id, owner in behaviour.extra_identifiers:
-        rows |= {("device_id", device_id, owner), ("anonymous_id", anonymous_id, owner)}
-    return pd.DataFrame(sorted(rows), columns=["kind", "value", "person_id"])
+        if device.advertising_id:
+            rows.add(("advertising_id", device.advertising_id, owner))
+    without_evidence: set[str] = set()
+    for client in behaviour.clients:
+        ids = {
+            ("device_id", client.device_id, client.person_id),
+            ("anonymous_id", client.anonymous_id, client.person_id),
+        }
+        rows |= ids
+        if not client.has_evidence:
+            without_evidence |= {value for _, value, _ in ids}
+    frame = pd.DataFrame(sorted(rows), columns=["kind", "value", "person_id"])
+    return frame.assign(has_evidence=~frame["value"].isin(without_evidence))
 
 
 def _sha256(text: str) -> str:

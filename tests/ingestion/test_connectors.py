@@ -68,7 +68,7 @@ def test_billing_keeps_every_version_of_a_subscription_and_sets_truncated_lines_
         json_lines(first, changed, first, '{"id": "cus-', {**first, "id": None}),
     )
     done = ingest_source("billing", "run", NOW, settings)
-    assert (done.new_count, done.quarantined_count) == (2, 2)
+    assert (done.new_count, done.corrected_count, done.quarantined_count) == (1, 1, 2)
     assert rows_of(warehouse, "billing_subscriptions", "billing_id", "user_id", "plan", "monthly_amount_cents") == [
         ("cus-1", "7", "basic", "799"),
         ("cus-1", "7", "PREMIUM", "1599"),
@@ -125,7 +125,7 @@ def test_events_carry_the_consent_of_their_moment(settings: Settings, warehouse:
         json_lines(
             play,
             {**play, "messageId": "m-2", "context": {}},
-            {**play, "messageId": "m-3", "properties": {"watched_fraction": 17}},
+            {**play, "messageId": "m-3", "properties": {"content_id": "c-1", "watched_fraction": 17}},
             {**play, "messageId": "m-4", "userId": None},
             {**play, "messageId": "m-5", "event": None},
             "not even JSON",
@@ -138,11 +138,12 @@ def test_events_carry_the_consent_of_their_moment(settings: Settings, warehouse:
         ("m-1", "d-1", 0.4, {"rating": 3}, ["analytics", "personalization"]),
         ("m-2", None, 0.4, {"rating": 3}, None),
     ]
-    assert [row[2:4] for row in set_aside(warehouse)] == [
-        (3, "properties.watched_fraction"),
-        (4, "row"),
-        (5, "row"),
-        (6, "row"),
+    assert [row[2:4] for row in set_aside(warehouse)] == [(6, "row")]
+    at_the_door = warehouse.execute("select message_id, field from raw.quarantined_events order by message_id")
+    assert [tuple(row.values()) for row in at_the_door] == [
+        ("m-3", "properties.watched_fraction"),
+        ("m-4", "userId"),
+        ("m-5", "event"),
     ]
 
 

@@ -98,6 +98,27 @@ def test_a_changed_row_is_a_newer_version(
     ]
 
 
+def test_who_is_missing_in_a_later_import_is_gone_unless_too_many_are(
+    settings: Settings, warehouse: Connection[DictRow], put: Callable[..., Path]
+) -> None:
+    def subscribers(*numbers: int) -> str:
+        return "user_id\n" + "".join(f"u-{number}\n" for number in numbers)
+
+    def living() -> list[tuple[object, ...]]:
+        return rows_of(warehouse, "crm_contacts", "user_id", "crm_id", "is_deleted")
+
+    import_directory(put(subscribers=subscribers(1, 2, 3, 4)), NOW, settings)
+    first, *_ = import_directory(put(subscribers=subscribers(1, 2, 3)), NOW, settings)
+    assert (first.file, first.deleted_count, first.concern) == ("subscribers.csv", 1, "")
+    assert living()[-1] == (None, "u-4", True)
+    held, *_ = import_directory(put(subscribers=subscribers(1)), NOW, settings)
+    assert held.deleted_count == 0
+    assert "lacks 2 of 3 records" in held.concern
+    warehouse.rollback()
+    accepted = ingest_source("crm", "accepted", NOW, settings, accept_loss=True)
+    assert accepted.deleted_count == 2
+
+
 def test_bad_rows_are_set_aside_with_file_line_field_and_value(
     settings: Settings, warehouse: Connection[DictRow], put: Callable[..., Path]
 ) -> None:

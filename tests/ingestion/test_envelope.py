@@ -105,6 +105,63 @@ def test_what_is_simulated_says_so(settings: Settings, warehouse: Connection[Dic
     assert set(rows_of(warehouse, "crm_contacts", "is_simulated")) == {(True,)}
 
 
+def test_billing_its_invoices_and_the_clients_tell_one_story_of_each_subscription(
+    settings: Settings, warehouse: Connection[DictRow]
+) -> None:
+    _generate(settings)
+    for source in ("billing", "invoices", "events"):
+        ingest_source(source, "run", NOW, settings)
+    versions = rows_of(warehouse, "billing_subscriptions", "billing_id", "status", "updated_at", "is_simulated")
+    assert {status for _, status, _, _ in versions} == {"active", "trialing", "canceled"}
+    assert all(updated_at <= NOW and is_simulated for _, _, updated_at, is_simulated in versions)  # type: ignore[operator]
+    told = {(str(billing_id), status, updated_at) for billing_id, status, updated_at, _ in versions}
+    events = rows_of(warehouse, "events", "event", "properties", "occurred_at")
+    statuses = {"Trial Started": "trialing", "Trial Converted": "active", "Subscription Cancelled": "canceled"}
+    sent = [
+        (str(properties["billing_id"]), statuses[str(event)], moment)  # type: ignore[index]
+        for event, properties, moment in events
+        if event in statuses
+    ]
+    assert {status for _, status, _ in sent} == {"active", "trialing", "canceled"}
+    assert set(sent) <= told
+    trials = {(billing_id, moment) for billing_id, status, moment in told if status == "trialing"}
+    invoices = rows_of(warehouse, "billing_invoices", "billing_id", "issued_at", "status", "is_simulated")
+    # nothing is charged for a trial, and every other invoice is of a moment at which billing changed something
+    issued = {(str(billing_id), "active", issued_at) for billing_id, issued_at, _, _ in invoices}
+    assert issued <= told
+    assert not trials & {(billing_id, moment) for billing_id, _, moment in issued}
+    assert {status for _, _, status, _ in invoices} >= {"paid", "failed"}
+    assert all(is_simulated for *_, is_simulated in invoices)
+
+
+def test_people_are_known_by_advertising_ids_and_aliases_too(
+    settings: Settings, warehouse: Connection[DictRow]
+) -> None:
+    _generate(settings)
+    ingest_source("events", "run", NOW, settings)
+    truth = pd.read_parquet(settings.truth_dir / "identities.parquet")
+    owned = set(truth[["kind", "value", "person_id"]].itertuples(index=False, name=None))
+    advertised = set(rows_of(warehouse, "events", "advertising_id", "user_id")) - {(None, None)}
+    named = [(value, user) for value, user in advertised if value is not None and user is not None]
+    assert len(named) > 5
+    assert all(("advertising_id", value, user) in owned for value, user in named)
+    aliases = [
+        (previous, user)
+        for kind, previous, user in rows_of(warehouse, "events", "event_type", "previous_id", "user_id")
+        if kind == "alias"
+    ]
+    known = [(previous, user) for previous, user in aliases if str(previous).startswith("a-")]
+    assert known
+    assert all(("anonymous_id", previous, user) in owned for previous, user in known)
+    # one client says of two people with accounts that they are one
+    assert len(aliases) == len(known) + 1
+    lost = truth[~truth["has_evidence"]]
+    assert set(lost["kind"]) == {"anonymous_id", "device_id"}
+    assert not set(lost["value"]) & {
+        value for value, user in rows_of(warehouse, "events", "anonymous_id", "user_id") if user
+    }
+
+
 def test_the_truth_lies_outside_the_extracts_and_knows_every_identifier(
     settings: Settings, warehouse: Connection[DictRow]
 ) -> None:

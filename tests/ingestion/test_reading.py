@@ -15,7 +15,7 @@ from psycopg.rows import DictRow
 
 from ingestion.connectors import FILE_CONNECTORS
 from ingestion.loading import load_rows
-from ingestion.records import Record, Rejection
+from ingestion.records import Rejection
 from marquee import database
 from marquee.settings import Settings
 
@@ -28,6 +28,7 @@ NAMES = {
     "events": "day.jsonl",
     "consents": "consents.csv",
     "surveys": "answers.csv",
+    "invoices": "invoices.jsonl",
 }
 GOOD: dict[str, dict[str, object]] = {
     "crm": {"crm_id": "1", "email": "a@example.com", "updated_at": "2026-01-01"},
@@ -35,13 +36,14 @@ GOOD: dict[str, dict[str, object]] = {
     "email_provider": {"sg_event_id": "1", "email": "a@example.com", "event": "open", "timestamp": 1_780_000_000},
     "cms": {"id": "1", "type": "video", "title": "First", "tags": ["Drama"], "updated_at": "2026-01-01"},
     "events": {
-        "messageId": "1", "type": "track", "event": "Play", "userId": "u", "timestamp": 1_780_000_000,
-        "properties": {"watched_fraction": 0.5, "more": {}}, "context": {"device": {}, "consent": {}},
+        "messageId": "1", "type": "track", "event": "Article Read", "userId": "u", "timestamp": 1_780_000_000,
+        "properties": {"content_id": "c", "watched_fraction": 0.5, "more": {}}, "context": {"device": {}},
     },
     "consents": {
         "identifier_kind": "user_id", "identifier": "u", "purpose": "analytics", "status": "granted",
         "recorded_at": "2026-01-01",
     },
+    "invoices": {"id": "1", "subscription": "s", "status": "paid", "amount": 799, "updated_at": "2026-01-01"},
     "surveys": {"user_id": "u", "question": "q", "answer": "1", "answered_at": "2026-01-01"},
 }  # fmt: skip
 ANY_TEXT = st.text(max_size=12) | st.sampled_from(
@@ -76,13 +78,14 @@ def _load(connection: Connection[DictRow], source: str, data: bytes) -> int:
     connector = FILE_CONNECTORS[source]
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / NAMES[source]).write_bytes(data)
-        rows = list(connector.rows(Path(folder)))
-    assert all(isinstance(row, Record | Rejection) for row in rows)
+        rows = list(connector.rows(Path(folder) / NAMES[source]))
     loaded = load_rows(connection, source, connector.table, rows, NOW)
     connection.rollback()
     rejected_count = sum(isinstance(row, Rejection) for row in rows)
-    assert (loaded.read_count, loaded.quarantined_count) == (len(rows), rejected_count)
-    assert loaded.new_count <= len(rows) - rejected_count
+    assert loaded.read_count == len(rows)
+    # the door sets calls aside too
+    assert loaded.quarantined_count >= rejected_count
+    assert loaded.new_count <= len(rows) - loaded.quarantined_count
     return len(rows)
 
 

@@ -1,0 +1,68 @@
+"""How old events leave raw: by the month, with the keys that remember them, counted."""
+
+from datetime import UTC, datetime, timedelta
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from ingestion import retention
+from marquee.settings import Settings
+
+NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+def _store(warehouse: Connection[DictRow], message_id: str, moment: datetime, *, has_partition: bool = True) -> None:
+    if has_partition:
+        warehouse.execute("select raw.ensure_event_partition(%s)", (moment,))
+    warehouse.execute(
+        "insert into raw.events (source, message_id, event_type, occurred_at, is_simulated) "
+        "values ('live', %s, 'track', %s, true)",
+        (message_id, moment),
+    )
+    warehouse.execute("insert into raw.event_keys (message_key) values (md5(%s)::uuid)", (message_id,))
+
+
+def _stored(warehouse: Connection[DictRow]) -> set[str]:
+    rows = warehouse.execute(
+        "select message_id from raw.events join raw.event_keys on message_key = md5(message_id)::uuid"
+    )
+    return {str(row["message_id"]) for row in rows}
+
+
+def test_months_past_the_kept_ones_go_with_their_keys_and_are_counted(
+    settings: Settings, warehouse: Connection[DictRow]
+) -> None:
+    kept = settings.model_copy(update={"event_retention_months": 2})
+    _store(warehouse, "new", NOW - timedelta(hours=1))
+    _store(warehouse, "just kept", datetime(2026, 9, 1, tzinfo=UTC))
+    _store(warehouse, "just old", datetime(2026, 8, 31, 23, 59, 59, tzinfo=UTC))
+    _store(warehouse, "older", datetime(2026, 7, 15, tzinfo=UTC))
+    _store(warehouse, "without a month", datetime(2025, 1, 1, tzinfo=UTC), has_partition=False)
+    warehouse.commit()
+
+    dropped = retention.drop_old_events(NOW, kept)
+
+    assert (dropped.partition_count, dropped.event_count, dropped.key_count) == (3, 3, 3)
+    assert _stored(warehouse) == {"new", "just kept"}
+    keys = warehouse.execute("select count(*) as n from raw.event_keys").fetchone()
+    noted = warehouse.execute("select sum(event_count) as n from ops.dropped_event_partitions").fetchone()
+    assert keys and noted and (keys["n"], noted["n"]) == (2, 3)
+    assert warehouse.execute("select to_regclass('raw.events_202608') as found").fetchone() == {"found": None}
+    warehouse.commit()
+    assert retention.drop_old_events(NOW, kept).event_count == 0
+
+
+def test_an_imported_history_of_past_years_is_kept(settings: Settings, warehouse: Connection[DictRow]) -> None:
+    _store(warehouse, "newest", datetime(2019, 5, 1, tzinfo=UTC))
+    _store(warehouse, "oldest", datetime(2018, 5, 1, tzinfo=UTC))
+    warehouse.commit()
+    assert retention.drop_old_events(NOW, settings).event_count == 0
+    assert _stored(warehouse) == {"newest", "oldest"}
+
+
+def test_a_clock_in_the_future_drops_nothing_early(settings: Settings, warehouse: Connection[DictRow]) -> None:
+    _store(warehouse, "new", NOW)
+    _store(warehouse, "from the future", NOW + timedelta(days=4000), has_partition=False)
+    warehouse.commit()
+    assert retention.drop_old_events(NOW, settings).event_count == 0
+    assert _stored(warehouse) == {"new", "from the future"}
