@@ -1,78 +1,37 @@
-{{ config(indexes=[{'columns': ['identifier'], 'unique': true}]) }}
+{{ config(
+    materialized='incremental',
+    unique_key='identifier',
+    incremental_strategy='delete+insert',
+    indexes=[{'columns': ['identifier'], 'unique': true}, {'columns': ['identifier_value', 'identifier_kind']}],
+    pre_hook=["{{ catch_up_with_raw() }}", "{{ resolve_identifiers() }}"]
+) }}
 
--- Connected components of the identifier graph: what two records link through others is one subscriber.
--- Exact and transitive; components are small, so that walking each from all its members is cheap.
-with recursive edges as (
-
-    select
-        identifier,
-        linked_identifier
-    from {{ ref('int_identifier_edges') }}
-
-),
-
-both_ways as (
-
-    select
-        identifier as from_identifier,
-        linked_identifier as to_identifier
-    from edges
-
-    union
-
-    select
-        linked_identifier,
-        identifier
-    from edges
-
-),
-
-reached as (
-
-    select
-        from_identifier as identifier,
-        from_identifier as reached_identifier
-    from both_ways
-
-    union
-
-    select
-        reached.identifier,
-        both_ways.to_identifier
-    from reached
-    inner join both_ways on reached.reached_identifier = both_ways.from_identifier
-
-),
-
-components as (
-
-    select
-        identifier,
-        min(reached_identifier) as smallest_identifier
-    from reached
-    group by identifier
-
-),
-
-seen as (
-
-    select
-        identifier,
-        identifier_kind,
-        identifier_value,
-        min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at
-    from {{ ref('int_identifier_edges') }}
-    group by identifier, identifier_kind, identifier_value
-
-)
-
+-- Each identifier's subscriber. The graph is kept and resolved by the functions of the schema `identity`, which read
+-- the same raw rows as these models do:
+-- depends_on: {{ ref('stg_events__events') }}
+-- depends_on: {{ ref('stg_crm__contacts') }}
+-- depends_on: {{ ref('stg_billing__subscriptions') }}
+-- depends_on: {{ ref('stg_surveys__answers') }}
+-- depends_on: {{ ref('stg_email_provider__events') }}
 select
-    seen.identifier,
-    seen.identifier_kind,
-    seen.identifier_value,
-    md5(components.smallest_identifier) as subscriber_id,
-    seen.first_seen_at,
-    seen.last_seen_at
-from seen
-inner join components on seen.identifier = components.identifier
+    resolved.identifier,
+    resolved.identifier_kind,
+    resolved.identifier_value,
+    resolved.subscriber_id,
+    resolved.first_seen_at,
+    resolved.last_seen_at,
+    {% if is_incremental() -%}
+        case
+            when known.subscriber_id = resolved.subscriber_id then known.assigned_xid
+            else pg_current_xact_id()::text::bigint
+        end as assigned_xid
+    {%- else -%}
+        pg_current_xact_id()::text::bigint as assigned_xid
+    {%- endif %}
+from pg_temp.resolved_identifiers as resolved
+{% if is_incremental() %}
+    left join {{ this }} as known on resolved.identifier = known.identifier
+    where
+        (known.subscriber_id, known.first_seen_at, known.last_seen_at)
+        is distinct from (resolved.subscriber_id, resolved.first_seen_at, resolved.last_seen_at)
+{% endif %}

@@ -1,0 +1,408 @@
+-- From raw rows to evidence: one spelling of each identifier, which ones a record names together, and what is new.
+
+-- One spelling of an email: trimmed, lower case, without the plus tag; null where it is no address.
+create or replace function identity.normalised_email(spelled text) returns text
+language sql immutable parallel safe as $$
+    select case
+        when trim(spelled) ~ '^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$'
+            then regexp_replace(lower(trim(spelled)), '[+][^@]*@', '@')
+    end
+$$;
+
+-- The last ten digits, which is what differs between subscribers however the prefix is written.
+create or replace function identity.normalised_phone(spelled text) returns text
+language sql immutable parallel safe as $$
+    select case
+        when length(regexp_replace(spelled, '[^0-9]', '', 'g')) >= 7
+            then right(regexp_replace(spelled, '[^0-9]', '', 'g'), 10)
+    end
+$$;
+
+create or replace function identity.hashed(plain text) returns text
+language sql stable parallel safe as $$
+    select encode(sha256(convert_to(plain, 'UTF8')), 'hex')
+$$;
+
+create or replace function identity.key_of(kind text, value text) returns uuid
+language sql immutable parallel safe as $$
+    select md5(kind || ':' || value)::uuid
+$$;
+
+-- Links on their way in, for this transaction. `right_value` null: the record names one identifier only; a right side
+-- that is not named is somebody's former id by an alias's word alone.
+create or replace function identity.open_incoming() returns void language plpgsql as $$
+begin
+    if to_regclass('pg_temp.incoming_links') is null then
+        create temp table incoming_links (
+            left_kind text collate "C" not null,
+            left_value text collate "C" not null,
+            right_kind text collate "C",
+            right_value text collate "C",
+            is_right_named boolean not null default true,
+            source text collate "C" not null,
+            record_key text collate "C" not null default '',
+            span integer not null default 0,
+            first_seen_at timestamptz not null,
+            last_seen_at timestamptz not null,
+            arrived_at timestamptz not null,
+            retracted_at timestamptz,
+            evidence text collate "C" not null
+        ) on commit delete rows;
+        create temp table incoming_identifiers (
+            identifier_id integer not null,
+            kind text collate "C" not null,
+            value text collate "C" not null,
+            identifier_key uuid not null,
+            kind_id smallint not null,
+            first_seen_at timestamptz,
+            last_seen_at timestamptz,
+            arrived_at timestamptz
+        ) on commit delete rows;
+    end if;
+end
+$$;
+
+-- Every pair of the identifiers that one record names, a lone one beside nothing. Kinds stand in order of strength.
+create or replace function identity.pairs_of(kinds text[], named text[])
+returns table (left_kind text, left_value text, right_kind text, right_value text)
+language sql immutable parallel safe rows 3 as $$
+    with present as (
+        select kind, value, place
+        from unnest(kinds, named) with ordinality as listed (kind, value, place)
+        where value is not null
+    )
+    select l.kind, l.value, r.kind, r.value
+    from present as l inner join present as r on l.place < r.place
+    union all
+    select min(kind), min(value), null, null from present having count(*) = 1
+$$;
+
+-- Take in what events say that were not visible in `before` (null: all): the same names once, with their span of time.
+create or replace function identity.take_events(before pg_snapshot, seen pg_snapshot) returns void
+language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
+declare
+    oldest_new bigint := coalesce(pg_snapshot_xmin(before)::text::bigint, 0);
+begin
+    insert into pg_temp.incoming_links (
+        left_kind, left_value, right_kind, right_value, is_right_named, source, first_seen_at, last_seen_at,
+        arrived_at, evidence
+    )
+    with calls as (
+        select
+            source,
+            nullif(trim(user_id), '') as user_id,
+            email,
+            phone,
+            nullif(lower(trim(advertising_id)), '') as advertising_id,
+            nullif(trim(device_id), '') as device_id,
+            nullif(trim(anonymous_id), '') as anonymous_id,
+            nullif(trim(previous_id), '') as previous_id,
+            min(occurred_at) as first_seen_at,
+            max(occurred_at) as last_seen_at,
+            min(received_at) as arrived_at,
+            min(message_id) as evidence
+        from raw.events
+        where loaded_xid >= oldest_new
+            and (before is null or (
+                not pg_visible_in_snapshot(loaded_xid::text::xid8, before)
+                and pg_visible_in_snapshot(loaded_xid::text::xid8, seen)
+            ))
+        group by source, user_id, email, phone, advertising_id, device_id, anonymous_id, previous_id
+    ),
+    named as materialized (
+        select
+            calls.*,
+            identity.hashed(identity.normalised_email(email)) as email_hash,
+            identity.hashed(identity.normalised_phone(phone)) as phone_hash
+        from calls
+    )
+    select pairs.left_kind, pairs.left_value, pairs.right_kind, pairs.right_value, true, named.source,
+        named.first_seen_at, named.last_seen_at, named.arrived_at, named.evidence
+    from named cross join lateral identity.pairs_of(
+        '{user_id,email_hash,phone_hash,advertising_id,device_id,anonymous_id}',
+        array[named.user_id, named.email_hash, named.phone_hash, named.advertising_id, named.device_id,
+            named.anonymous_id]
+    ) as pairs
+    union all
+    -- an alias does not say of which kind the former id is: it is both until a record names it as one
+    select 'user_id', named.user_id, former.kind, named.previous_id, false, named.source, named.first_seen_at,
+        named.last_seen_at, named.arrived_at, named.evidence
+    from named cross join (values ('user_id'), ('anonymous_id')) as former (kind)
+    where named.user_id is not null and named.previous_id is not null and named.previous_id <> named.user_id
+    union all
+    select 'email_hash', identity.hashed(identity.normalised_email(email)), null, null, true, source,
+        min(occurred_at), max(occurred_at), min(date_trunc('day', loaded_at, 'UTC')), min(source_key)
+    from raw.email_provider_events
+    where loaded_xid >= oldest_new and identity.normalised_email(email) is not null
+        and (before is null or (
+            not pg_visible_in_snapshot(loaded_xid::text::xid8, before)
+            and pg_visible_in_snapshot(loaded_xid::text::xid8, seen)
+        ))
+    group by source, identity.normalised_email(email);
+end
+$$;
+
+-- Every version of every record that can change: what it names, and in which order versions stood. Of a system that
+-- hands over whole exports, a record's versions after it vanished are a life of their own.
+create or replace view identity.record_versions as
+select
+    source, source_key as record_key, raw_id, loaded_xid, loaded_at, is_deleted,
+    case when is_deleted then deleted_at else updated_at end as stood_at,
+    count(*) filter (where is_deleted) over (
+        partition by source, source_key order by raw_id rows between unbounded preceding and 1 preceding
+    ) as life,
+    is_deleted as is_last_of_life,
+    '{user_id,email_hash,phone_hash,crm_id}'::text[] as kinds,
+    array[
+        nullif(trim(user_id), ''), identity.hashed(identity.normalised_email(email)),
+        identity.hashed(identity.normalised_phone(phone)), nullif(trim(crm_id), '')
+    ] as named
+from raw.crm_contacts
+union all
+select source, source_key, raw_id, loaded_xid, loaded_at, is_deleted, updated_at, 0, false,
+    '{user_id,email_hash,billing_id}',
+    array[nullif(trim(user_id), ''), identity.hashed(identity.normalised_email(email)), nullif(trim(billing_id), '')]
+from raw.billing_subscriptions
+union all
+select source, source_key, raw_id, loaded_xid, loaded_at, false, answered_at, 0, false,
+    '{user_id,email_hash}',
+    array[nullif(trim(user_id), ''), identity.hashed(identity.normalised_email(email))]
+from raw.survey_answers;
+
+-- Take in the records of which a version was not visible in `before` (null: all), whole: each pair's spans of versions.
+create or replace function identity.take_records(before pg_snapshot, seen pg_snapshot) returns void
+language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
+declare
+    oldest_new bigint := coalesce(pg_snapshot_xmin(before)::text::bigint, 0);
+    changed text[];
+begin
+    if before is not null then
+        changed := array(
+            select record_key
+            from (
+                select source_key as record_key, loaded_xid from raw.crm_contacts
+                union all
+                select source_key, loaded_xid from raw.billing_subscriptions
+                union all
+                select source_key, loaded_xid from raw.survey_answers
+            ) as rows
+            where loaded_xid >= oldest_new and not pg_visible_in_snapshot(loaded_xid::text::xid8, before)
+                and pg_visible_in_snapshot(loaded_xid::text::xid8, seen)
+        );
+        if cardinality(changed) = 0 then
+            return;
+        end if;
+    end if;
+    insert into pg_temp.incoming_links (
+        left_kind, left_value, right_kind, right_value, source, record_key, span, first_seen_at, last_seen_at,
+        arrived_at, retracted_at, evidence
+    )
+    with versions as (
+        select
+            source, record_key, kinds, named, loaded_at, is_deleted,
+            max(stood_at) over in_order as stood_at,
+            row_number() over in_order as version_no
+        from identity.record_versions
+        where changed is null or record_key = any(changed)
+        window in_order as (
+            partition by source, record_key order by life, is_last_of_life, stood_at, raw_id
+        )
+    ),
+    followed as (
+        select versions.*, lead(stood_at) over (partition by source, record_key order by version_no) as replaced_at
+        from versions
+    ),
+    said as (
+        select followed.source, followed.record_key, followed.version_no, followed.stood_at, followed.replaced_at,
+            followed.loaded_at, pairs.*,
+            followed.version_no - row_number() over (
+                partition by followed.source, followed.record_key, pairs.left_kind, pairs.left_value,
+                    pairs.right_kind, pairs.right_value
+                order by followed.version_no
+            ) as span
+        from followed cross join lateral identity.pairs_of(followed.kinds, followed.named) as pairs
+        where not followed.is_deleted
+    )
+    select left_kind, left_value, right_kind, right_value, source, record_key, span, min(stood_at), max(stood_at),
+        min(date_trunc('day', loaded_at, 'UTC')),
+        case when bool_or(replaced_at is null) then null else max(replaced_at) end,
+        record_key
+    from said
+    group by source, record_key, left_kind, left_value, right_kind, right_value, span;
+end
+$$;
+
+-- Store what came in, and settle what it touches. Returns how many links are new, gone or older than was known.
+create or replace function identity.apply_incoming(moment timestamptz) returns integer
+language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
+declare
+    is_first constant boolean := not exists (select from identity.identifiers);
+    this_xid constant bigint := pg_current_xact_id()::text::bigint;
+    touched integer[];
+    found integer[];
+    link_count integer;
+    incoming_count integer;
+begin
+    if not exists (select from pg_temp.incoming_links) then
+        return 0;
+    end if;
+    incoming_count := (select count(*) from pg_temp.incoming_links);
+    -- without these the planner takes a million rows for a hundred; for a handful they would cost more than they save
+    if incoming_count > 1000 then
+        analyze pg_temp.incoming_links;
+    end if;
+    if is_first and incoming_count > 20000 then
+        perform identity.drop_indexes();
+    end if;
+    touched := identity.store_identifiers(is_first);
+    if is_first then
+        insert into identity.links select * from identity.met_links(this_xid);
+        get diagnostics link_count = row_count;
+        perform identity.make_indexes();
+        analyze identity.identifiers, identity.links;
+        touched := null;
+    else
+        with gone as (
+            delete from identity.links
+            using (select distinct source, record_key from pg_temp.incoming_links where record_key <> '') as records
+            where links.source = records.source and links.record_key = records.record_key
+            returning links.low_id, links.high_id
+        )
+        select touched || coalesce(array_agg(low_id) || array_agg(high_id), '{}') into touched from gone;
+        with stored as (
+            insert into identity.links as kept select * from identity.met_links(this_xid)
+            on conflict (low_id, high_id, source, record_key, span) do update set
+                first_seen_at = least(kept.first_seen_at, excluded.first_seen_at),
+                last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at),
+                evidence = least(kept.evidence, excluded.evidence),
+                changed_xid = case
+                    when excluded.first_seen_at < kept.first_seen_at then excluded.changed_xid else kept.changed_xid
+                end
+            where excluded.first_seen_at < kept.first_seen_at or excluded.last_seen_at > kept.last_seen_at
+                or excluded.evidence < kept.evidence
+            returning low_id, high_id, changed_xid
+        )
+        select coalesce(array_agg(low_id) || array_agg(high_id), '{}') into found
+        from stored where changed_xid = this_xid;
+        link_count := cardinality(found) / 2;
+        touched := array(select distinct id from unnest(touched || found) as ends (id));
+    end if;
+    truncate pg_temp.incoming_links, pg_temp.incoming_identifiers;
+    if touched is null or cardinality(touched) > 0 then
+        perform identity.settle(touched, moment);
+    end if;
+    return link_count;
+end
+$$;
+
+-- Store the identifiers of what came in, and note their numbers. Returns those known before whose age changed.
+create or replace function identity.store_identifiers(is_first boolean) returns integer[]
+language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
+declare
+    aged integer[] := '{}';
+begin
+    insert into pg_temp.incoming_identifiers
+    select
+        -- in order of age: where nothing is known yet, it is the number
+        row_number() over (order by named.arrived_at, kinds.priority, named.identifier_key),
+        named.kind, named.value, named.identifier_key, kinds.kind_id,
+        named.first_seen_at, named.last_seen_at, named.arrived_at
+    from (
+        select
+            kind, value, identity.key_of(kind, value) as identifier_key,
+            min(first_seen_at) filter (where is_named) as first_seen_at,
+            max(last_seen_at) filter (where is_named) as last_seen_at,
+            min(arrived_at) filter (where is_named) as arrived_at
+        from (
+            select left_kind as kind, left_value as value, true as is_named, first_seen_at, last_seen_at, arrived_at
+            from pg_temp.incoming_links
+            union all
+            select right_kind, right_value, is_right_named, first_seen_at, last_seen_at, arrived_at
+            from pg_temp.incoming_links
+            where right_value is not null
+        ) as sides
+        group by kind, value
+    ) as named
+    inner join identity.kinds using (kind);
+    if (select count(*) from pg_temp.incoming_identifiers) > 1000 then
+        analyze pg_temp.incoming_identifiers;
+    end if;
+    if is_first then
+        insert into identity.identifiers
+        overriding system value
+        select identifier_id, identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at
+        from pg_temp.incoming_identifiers
+        order by identifier_id;
+        perform setval(
+            pg_get_serial_sequence('identity.identifiers', 'identifier_id'),
+            (select max(identifier_id) from pg_temp.incoming_identifiers)
+        );
+        return aged;
+    end if;
+    aged := array(
+        select kept.identifier_id
+        from pg_temp.incoming_identifiers as met inner join identity.identifiers as kept using (identifier_key)
+        where met.arrived_at < kept.arrived_at or met.first_seen_at is not null and kept.first_seen_at is null
+    );
+    insert into identity.identifiers as kept (
+        identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at
+    )
+    select identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at
+    from pg_temp.incoming_identifiers
+    order by identifier_key
+    on conflict (identifier_key) do update set
+        first_seen_at = least(kept.first_seen_at, excluded.first_seen_at),
+        last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at),
+        arrived_at = least(kept.arrived_at, excluded.arrived_at)
+    where excluded.first_seen_at < kept.first_seen_at or excluded.last_seen_at > kept.last_seen_at
+        or excluded.arrived_at < kept.arrived_at
+        or kept.first_seen_at is null and excluded.first_seen_at is not null;
+    update pg_temp.incoming_identifiers as met
+    set identifier_id = kept.identifier_id
+    from identity.identifiers as kept
+    where kept.identifier_key = met.identifier_key;
+    return aged;
+end
+$$;
+
+-- What came in, as rows of identity.links.
+create or replace function identity.met_links(this_xid bigint) returns setof identity.links
+language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
+begin
+    return query
+    select
+        least(l.identifier_id, r.identifier_id), greatest(l.identifier_id, r.identifier_id),
+        case when l.identifier_id < r.identifier_id then l.kind_id else r.kind_id end,
+        case when l.identifier_id < r.identifier_id then r.kind_id else l.kind_id end,
+        span, min(incoming.first_seen_at), max(incoming.last_seen_at), min(incoming.retracted_at),
+        source, record_key, min(evidence), this_xid
+    from pg_temp.incoming_links as incoming
+    inner join pg_temp.incoming_identifiers as l on l.kind = left_kind and l.value = left_value
+    inner join pg_temp.incoming_identifiers as r
+        on r.kind = coalesce(right_kind, left_kind) and r.value = coalesce(right_value, left_value)
+    group by 1, 2, 3, 4, source, record_key, span;
+end
+$$;
+
+-- Bring identity up to what raw holds now. Returns how many links changed; nothing new costs next to nothing.
+create or replace function identity.catch_up(moment timestamptz) returns integer language plpgsql as $$
+declare
+    before pg_snapshot;
+    seen pg_snapshot;
+    changed integer;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('identity', 0));
+    seen := pg_current_snapshot();
+    before := (select progress.seen from identity.progress);
+    -- a database that was restored elsewhere counts its transactions anew: everything is read again, and known again
+    if pg_snapshot_xmax(seen) < pg_snapshot_xmin(before) then
+        before := null;
+    end if;
+    perform identity.open_incoming();
+    perform identity.take_events(before, seen);
+    perform identity.take_records(before, seen);
+    changed := identity.apply_incoming(moment);
+    insert into identity.progress (seen) values (seen) on conflict (is_only) do update set seen = excluded.seen;
+    return changed;
+end
+$$;
