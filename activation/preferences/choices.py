@@ -12,45 +12,13 @@ from typing import Literal
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from activation.preferences.texts import newest_texts
+
 ChangedVia = Literal["preference_centre", "one_click_unsubscribe", "unsubscribe_all"]
 
 
-@dataclass(frozen=True)
-class Purpose:
-    """A purpose for which data may be used, in a subscriber's words."""
-
-    name: str
-    title: str
-    explanation: str
-    without: str
-
-
-PURPOSES = (
-    Purpose(
-        "personalization",
-        "Recommendations made for you",
-        "We use what you watch, read and listen to, to choose what stands on your homepage and in your emails.",
-        "Off: you see what is popular this week instead.",
-    ),
-    Purpose(
-        "email_marketing",
-        "Emails with suggestions",
-        "We write when there is something new for you, at most a few times a month.",
-        "Off: we send no suggestions. Receipts and service messages still reach you.",
-    ),
-    Purpose(
-        "advertising",
-        "Advertising that fits you",
-        "We let what you watch decide which advertising you see, here and on partner sites.",
-        "Off: you may see advertising, but it knows nothing about you.",
-    ),
-    Purpose(
-        "analytics",
-        "Helping us improve",
-        "We count how the service is used, to find what does not work well.",
-        "Off: your visits are left out of these counts.",
-    ),
-)
+TEXTS = newest_texts()
+PURPOSES = TEXTS.purposes
 PURPOSE_NAMES = tuple(purpose.name for purpose in PURPOSES)
 
 
@@ -80,14 +48,20 @@ class Preferences:
     granted: frozenset[str] = field(default=frozenset())
 
 
+# What the warehouse holds, and what was chosen since. A word counts from the moment from which the warehouse says so; a
+# regional default, which has none, gives way to any; a lock to nothing (docs/consent.md).
 _CURRENT = """
-select distinct on (purpose) purpose, is_granted
+select distinct on (purpose) purpose, is_permitted, is_said
 from (
-    select purpose, is_granted, recorded_at as said_at from marts.fct_consents where subscriber_id = %(id)s
+    select purpose, is_permitted, is_said, effective_at, is_locked
+    from marts.fct_consents
+    where subscriber_id = %(id)s
     union all
-    select purpose, is_granted, changed_at from activation.preference_changes where subscriber_id = %(id)s
+    select purpose, is_granted, true, changed_at, false
+    from activation.preference_changes
+    where subscriber_id = %(id)s
 ) as said
-order by purpose, said_at desc, is_granted
+order by purpose, is_locked desc, effective_at desc nulls last, is_permitted
 """
 
 _FACTS = """
@@ -118,9 +92,9 @@ def read_preferences(connection: Connection[DictRow], subscriber_id: str) -> Pre
 
 
 def read_granted(connection: Connection[DictRow], subscriber_id: str) -> frozenset[str]:
-    """The purposes allowed now: the newest word on each, wherever it was said."""
+    """The purposes allowed now: the newest word on each, wherever it was said, or else the region's default."""
     rows = connection.execute(_CURRENT, {"id": subscriber_id})
-    return frozenset(row["purpose"] for row in rows if row["is_granted"])
+    return frozenset(row["purpose"] for row in rows if row["is_permitted"])
 
 
 def record_choices(
@@ -134,14 +108,24 @@ def record_choices(
     with connection.transaction():
         # two windows of one subscriber take turns, so that the newest row is the newest click
         connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"preferences {subscriber_id}",))
-        said = {row["purpose"]: row["is_granted"] for row in connection.execute(_CURRENT, {"id": subscriber_id})}
-        changed = {name: wanted for name, wanted in choices.items() if said.get(name) is not wanted}
-        # a form lists every purpose: leaving off what was never granted says nothing new
-        changed = {name: wanted for name, wanted in changed.items() if wanted or name in said or len(choices) == 1}
+        rows = connection.execute(_CURRENT, {"id": subscriber_id}).fetchall()
+        permitted = {row["purpose"]: row["is_permitted"] for row in rows}
+        said = {row["purpose"] for row in rows if row["is_said"]}
+        # a form lists every purpose: leaving off what was never permitted, or on what always was, says nothing new; one
+        # button says its one word, which stands even where a default says the same
+        changed = {
+            name: wanted
+            for name, wanted in choices.items()
+            if permitted.get(name, False) is not wanted or (len(choices) == 1 and name not in said)
+        }
         connection.cursor().executemany(
-            "insert into activation.preference_changes (subscriber_id, purpose, is_granted, changed_via, changed_at) "
-            "values (%s, %s, %s, %s, %s)",
-            [(subscriber_id, name, is_granted, changed_via, now) for name, is_granted in changed.items()],
+            "insert into activation.preference_changes "
+            "(subscriber_id, purpose, is_granted, changed_via, text_version, changed_at) "
+            "values (%s, %s, %s, %s, %s, %s)",
+            [
+                (subscriber_id, name, is_granted, changed_via, TEXTS.version, now)
+                for name, is_granted in changed.items()
+            ],
         )
     return len(changed)
 

@@ -1,8 +1,9 @@
 """Whether a subscriber may be written to at an address, as it stands at this moment; for one and for many alike.
 
 In: subscriber ids with the hash of the address each is written to. Out: those who may be. The rule is
-`choices.read_granted`'s, the newest word wherever it was said, and one more: whoever took leave under an id that this
-address had before (ids change when identities merge) is not written to there again on the strength of an older consent.
+`choices.read_granted`'s, the newest word wherever it was said or else the region's default, and one more: whoever took
+leave under an id that this address had before (ids change when identities merge) is not written to there again on the
+strength of an older consent.
 """
 
 from collections.abc import Sequence
@@ -22,16 +23,16 @@ with people as (
 
 said as (
 
-    select people.subscriber_id, consents.is_granted, consents.recorded_at as said_at
+    select people.subscriber_id, consents.is_permitted, consents.effective_at, consents.is_locked
     from people inner join marts.fct_consents as consents using (subscriber_id)
     where consents.purpose = %(purpose)s
     union all
-    select people.subscriber_id, changes.is_granted, changes.changed_at
+    select people.subscriber_id, changes.is_granted, changes.changed_at, false
     from people inner join activation.preference_changes as changes using (subscriber_id)
     where changes.purpose = %(purpose)s
     union all
     -- the address's other ids can refuse for it, never allow
-    select people.subscriber_id, changes.is_granted, changes.changed_at
+    select people.subscriber_id, changes.is_granted, changes.changed_at, false
     from people
     inner join activation.sends using (email_hash)
     inner join activation.preference_changes as changes on sends.subscriber_id = changes.subscriber_id
@@ -41,13 +42,13 @@ said as (
 
 newest as (
 
-    select distinct on (subscriber_id) subscriber_id, is_granted
+    select distinct on (subscriber_id) subscriber_id, is_permitted
     from said
-    order by subscriber_id, said_at desc, is_granted
+    order by subscriber_id, is_locked desc, effective_at desc nulls last, is_permitted
 
 )
 
-select subscriber_id from newest where is_granted
+select subscriber_id from newest where is_permitted
 """
 
 

@@ -57,7 +57,7 @@ def save_preferences(
     granted: Annotated[list[str], Form()] = [],  # noqa: B006
 ) -> Response:
     _check_same_origin(request, runtime)
-    choices = {name: name in granted for name in PURPOSE_NAMES}
+    choices: dict[str, bool] = {name: name in granted for name in PURPOSE_NAMES}
     return _record(token, runtime, choices, "preference_centre")
 
 

@@ -4,6 +4,14 @@
 select
     subscriber_id,
     purpose,
-    is_granted,
-    recorded_at
-from {{ ref('int_consents_latest') }}
+    is_permitted,
+    is_said,
+    legal_basis,
+    recorded_via,
+    text_version,
+    region_rule,
+    rule_source,
+    recorded_at,
+    effective_at,
+    is_locked
+from {{ ref('int_consents_current') }}

@@ -1,0 +1,38 @@
+{#-
+    Consent. `permitted` is the door through which every mart and feature table passes that feeds models, audiences or
+    messages; its yml says for which purpose under config.meta.consent_purpose. tests/dbt_project/test_consent.py fails
+    where one goes past it.
+-#}
+
+{#-
+    Whether the subscriber whose id the expression gives may be used for the purpose now, as a condition: what they said
+    last, or else what their region's law supposes. Null where the expression is null.
+-#}
+{% macro permitted(purpose, subscriber_id) -%}
+    {%- if purpose not in consent_purposes() -%}
+        {{ exceptions.raise_compiler_error(
+            "permitted('" ~ purpose ~ "'): no such purpose; there is " ~ consent_purposes() | join(', ')
+        ) }}
+    {%- endif -%}
+    {{ subscriber_id }} in (
+        select consents.subscriber_id
+        from {{ ref('int_consents_current') }} as consents
+        where consents.purpose = '{{ purpose }}' and consents.is_permitted
+    )
+{%- endmacro %}
+
+{#- A log that outlives what it was made from is another installation's where no build was ever completed. -#}
+{% macro forget_before_first_build() %}
+    {% if execute and is_incremental() and last_build() is none %}
+        delete from {{ this }}
+    {% endif %}
+{% endmacro %}
+
+{#- Whether such a log has to look at all that there still is, and not only at what is new. -#}
+{% macro is_derived_anew() %}
+    {% do return(not execute or not is_incremental() or flags.FULL_REFRESH or is_everything_new()) %}
+{% endmacro %}
+
+{% macro consent_purposes() -%}
+    {{ return(['personalization', 'email_marketing', 'advertising', 'analytics']) }}
+{%- endmacro %}
