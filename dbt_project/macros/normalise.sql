@@ -1,21 +1,14 @@
-{#- One spelling of an email: trimmed, lower case, without the plus tag; null where it is no address. -#}
+{#- Identity's functions (ingestion/identity/evidence.sql), so that both spell an identifier in one way. -#}
 {% macro normalise_email(column) -%}
-    case
-        when trim({{ column }}) ~ '^[^@[:space:]]+@[^@[:space:]]+[.][^@[:space:]]+$'
-            then regexp_replace(lower(trim({{ column }})), '[+][^@]*@', '@')
-    end
+    identity.normalised_email({{ column }})
 {%- endmacro %}
 
-{#- The last ten digits, which is what differs between subscribers however the prefix is written. -#}
 {% macro normalise_phone(column) -%}
-    case
-        when length(regexp_replace({{ column }}, '[^0-9]', '', 'g')) >= 7
-            then right(regexp_replace({{ column }}, '[^0-9]', '', 'g'), 10)
-    end
+    identity.normalised_phone({{ column }})
 {%- endmacro %}
 
 {% macro sha256_hex(expression) -%}
-    encode(sha256(convert_to({{ expression }}, 'UTF8')), 'hex')
+    identity.hashed({{ expression }})
 {%- endmacro %}
 
 {#- A whole number out of text that a system wrote, null where it is none. -#}

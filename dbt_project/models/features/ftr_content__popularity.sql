@@ -1,20 +1,63 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook=["{{ take_memory() }}", "{{ find_changed_days() }}"],
+    indexes=[{'columns': ['content_id', 'event_timestamp']}]
+) }}
+
+{#- The last day of which something is known: as_of at midnight is the end of the day before. -#}
+{%- set last_day = "((" ~ as_of() ~ " - interval '1 microsecond') at time zone 'UTC')::date" -%}
+
+-- depends_on: {{ ref('int_events_sessionized') }}
+-- depends_on: {{ ref('int_subscribers_permitted') }}
 -- A row at the end of each day on which a count changes: somebody consumed the content, or that day left a window; one
--- at as_of; and one each 28 days, so that a reader never has to look back further than the longest window.
-with days as (
+-- at as_of; and one each 28 days, so that a reader never has to look back further than the longest window. An
+-- increment writes the rows from the first day on which something changed; what lies before their windows is one sum.
+with contents as (
+
+    select
+        contents.content_id,
+        contents.published_at,
+        {{ 'changed.from_day' if is_incremental() else "date '1900-01-01'" }} as from_day
+    from {{ ref('int_contents_compared') }} as contents
+    {% if is_incremental() %}
+        inner join pg_temp.changed_days as changed on contents.content_id = changed.content_id
+    {% endif %}
+    where contents.is_known
+
+),
+
+interactions as (
+
+    select
+        interactions.content_id,
+        (interactions.occurred_at at time zone 'UTC')::date as day,
+        contents.from_day - 28 as counted_from,
+        interactions.watched_fraction::numeric as watched_fraction
+    from {{ ref('fct_interactions') }} as interactions
+    inner join contents on interactions.content_id = contents.content_id
+    where interactions.has_personalization_consent
+
+),
+
+days as (
 
     select
         content_id,
-        (occurred_at at time zone 'UTC')::date as day,
+        greatest(day, counted_from - 1) as day,
+        min(day) as first_day,
         count(*) as interaction_count,
         sum(watched_fraction) as watched_sum
-    from {{ ref('fct_interactions') }}
-    group by content_id, day
+    from interactions
+    group by content_id, greatest(day, counted_from - 1)
 
 ),
 
 first_days as (
 
-    select content_id, min(day) as first_day
+    select
+        content_id,
+        min(first_day) as first_day
     from days
     group by content_id
 
@@ -22,19 +65,25 @@ first_days as (
 
 changes as (
 
-    select days.content_id, days.day + windows.length as day
+    select
+        days.content_id,
+        days.day + windows.length as day
     from days
     cross join (values (0), (1), (7), (28)) as windows (length)
     union
-    select first_days.content_id, series.moment::date as day
+    select
+        first_days.content_id,
+        series.moment::date as day
     from first_days
     cross join
         lateral generate_series(
-            first_days.first_day::timestamp, {{ as_of() }} at time zone 'UTC', interval '28 days'
+            first_days.first_day::timestamp, {{ last_day }}::timestamp, interval '28 days'
         ) as series (moment)
     union
-    select content_id, ({{ as_of() }} at time zone 'UTC')::date as day
-    from {{ ref('dim_content') }}
+    select
+        content_id,
+        {{ last_day }} as day
+    from contents
 
 ),
 
@@ -47,7 +96,7 @@ filled as (
         coalesce(days.watched_sum, 0) as watched_sum
     from changes
     left join days on changes.content_id = days.content_id and changes.day = days.day
-    where changes.day <= ({{ as_of() }} at time zone 'UTC')::date
+    where changes.day <= {{ last_day }}
 
 ),
 
@@ -67,22 +116,27 @@ counted as (
         sum(watched_sum) over (partition by content_id order by day) as watched_sum
     from filled
 
+),
+
+timed as (
+
+    select
+        counted.*,
+        contents.published_at,
+        least((counted.day + 1)::timestamp at time zone 'UTC', {{ as_of() }}) as event_timestamp
+    from counted
+    inner join contents on counted.content_id = contents.content_id and counted.day >= contents.from_day
+
 )
 
 select
-    counted.content_id,
-    least((counted.day + 1)::timestamp at time zone 'UTC', {{ as_of() }}) as event_timestamp,
-    {{ as_of() }} as created_at,
-    counted.interaction_count_1d::bigint as interaction_count_1d,
-    counted.interaction_count_7d::bigint as interaction_count_7d,
-    counted.interaction_count_28d::bigint as interaction_count_28d,
-    counted.interaction_count::bigint as interaction_count,
-    counted.watched_sum / nullif(counted.interaction_count, 0) as mean_watched_fraction,
-    greatest(
-        0,
-        extract(
-            epoch from least((counted.day + 1)::timestamp at time zone 'UTC', {{ as_of() }}) - contents.published_at
-        ) / 86400
-    )::double precision as days_since_published
-from counted
-inner join {{ ref('dim_content') }} as contents on counted.content_id = contents.content_id
+    content_id,
+    event_timestamp,
+    event_timestamp as created_at,
+    interaction_count_1d::bigint as interaction_count_1d,
+    interaction_count_7d::bigint as interaction_count_7d,
+    interaction_count_28d::bigint as interaction_count_28d,
+    interaction_count::bigint as interaction_count,
+    (watched_sum / nullif(interaction_count, 0))::double precision as mean_watched_fraction,
+    greatest(0, extract(epoch from event_timestamp - published_at) / 86400)::double precision as days_since_published
+from timed

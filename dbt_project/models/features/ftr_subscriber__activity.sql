@@ -1,14 +1,32 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook=[
+        "{{ take_memory() }}",
+        "{{ take_back('subscriber_id', 'select subscriber_id from ' ~ ref('int_subscribers_touched')) }}"
+    ],
+    indexes=[{'columns': ['subscriber_id', 'event_timestamp']}]
+) }}
+
 with interactions as (
 
     select
         interactions.subscriber_id,
         interactions.interaction_id,
         interactions.occurred_at,
-        interactions.watched_fraction,
+        -- exact: the order in which floating numbers are summed moves their last digits
+        interactions.watched_fraction::numeric as watched_fraction,
         interactions.device_type,
         contents.genres
     from {{ ref('fct_interactions') }} as interactions
-    inner join {{ ref('dim_content') }} as contents on interactions.content_id = contents.content_id
+    inner join {{ ref('int_contents_compared') }} as contents on interactions.content_id = contents.content_id
+    where
+        interactions.has_personalization_consent
+        {% if is_incremental() %}
+            and interactions.subscriber_id in (
+                select touched.subscriber_id from {{ ref('int_subscribers_touched') }} as touched
+            )
+        {% endif %}
 
 ),
 
@@ -58,11 +76,11 @@ moments as (
 select
     subscriber_id,
     occurred_at as event_timestamp,
-    {{ as_of() }} as created_at,
+    occurred_at as created_at,
     interaction_count_7d,
     interaction_count_28d,
     interaction_count,
-    mean_watched_fraction_28d,
+    mean_watched_fraction_28d::double precision as mean_watched_fraction_28d,
     (
         {% for genre in var('genres') %}
             {{ '+' if not loop.first }} ({{ genre }}_28d > 0)::integer

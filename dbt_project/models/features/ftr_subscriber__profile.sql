@@ -10,3 +10,4 @@ select
     lifecycle_stage,
     has_personalization_consent
 from {{ ref('dim_subscribers') }}
+where {{ permitted('personalization', 'subscriber_id') }}

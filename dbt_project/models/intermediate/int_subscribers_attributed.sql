@@ -58,11 +58,7 @@ emails as (
     from spoken_emails
     inner join {{ ref('int_identifiers_resolved') }} as identifiers
         on identifiers.identifier = 'email_hash:' || spoken_emails.email_hash
-    where
-        spoken_emails.email is not null
-        {% for email in var('blocked_emails') %}
-            and spoken_emails.email <> '{{ email }}'
-        {% endfor %}
+    where spoken_emails.email is not null
     order by identifiers.subscriber_id asc, spoken_emails.seen_at desc, spoken_emails.email asc
 
 ),

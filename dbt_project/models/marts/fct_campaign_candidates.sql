@@ -1,11 +1,12 @@
--- Whom a campaign could concern by behaviour alone. Consent, suppression and caps are activation's to check, at the
--- moment of sending. The occurrence key makes one silence, or one onboarding step, one message.
+-- Whom a campaign could concern by behaviour, of those who permitted messages when this was built. Consent is checked
+-- once more at the moment of sending, with suppression and caps: that is activation's. The occurrence key makes one
+-- silence, or one onboarding step, one message.
 with deliveries as (
 
     select
         subscriber_id,
         max(occurred_at) filter (where event_type = 'open') as last_opened_at
-    from {{ ref('fct_email_events') }}
+    from {{ ref('int_email_events_attributed') }}
     group by subscriber_id
     having bool_or(event_type = 'delivered')
 
@@ -23,6 +24,8 @@ silent as (
     inner join deliveries on subscribers.subscriber_id = deliveries.subscriber_id
     where
         subscribers.email is not null
+        -- who tries or is new gets the first steps instead; who ended the subscription is not asked to use it
+        and subscribers.lifecycle_stage not in ('anonymous', 'trial', 'onboarding', 'cancelled')
         and subscribers.acquired_at <= {{ as_of() }} - interval '14 days'
         and coalesce(deliveries.last_opened_at, '-infinity') <= {{ as_of() }} - interval '14 days'
 
@@ -41,11 +44,25 @@ steps as (
         on subscribers.acquired_at + days.day * interval '1 day' <= {{ as_of() }}
     where
         subscribers.email is not null
+        and subscribers.lifecycle_stage in ('trial', 'onboarding')
         and subscribers.acquired_at > {{ as_of() }} - interval '31 days'
     group by subscribers.subscriber_id, subscribers.acquired_at
 
+),
+
+candidates as (
+
+    select campaign_id, subscriber_id, occurrence_key, eligible_since, reason from silent
+    union all
+    select campaign_id, subscriber_id, occurrence_key, eligible_since, reason from steps
+
 )
 
-select campaign_id, subscriber_id, occurrence_key, eligible_since, reason from silent
-union all
-select campaign_id, subscriber_id, occurrence_key, eligible_since, reason from steps
+select
+    campaign_id,
+    subscriber_id,
+    occurrence_key,
+    eligible_since,
+    reason
+from candidates
+where {{ permitted('email_marketing', 'subscriber_id') }}

@@ -1,6 +1,14 @@
--- serving looks up one subscriber in every request
-{{ config(indexes=[{'columns': ['subscriber_id']}]) }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook=[
+        "{{ take_memory() }}",
+        "{{ take_back('subscriber_id', 'select subscriber_id from ' ~ ref('int_subscribers_touched')) }}"
+    ],
+    indexes=[{'columns': ['subscriber_id']}, {'columns': ['content_id', 'occurred_at']}]
+) }}
 
+-- serving looks up one subscriber in every request, by the first index
 select
     events.message_id as interaction_id,
     events.subscriber_id,
@@ -11,13 +19,17 @@ select
     events.watched_fraction,
     events.device_type,
     events.session_id,
-    coalesce(consents.is_granted, false) as has_personalization_consent,
+    -- permitted now, and when it happened, where the client said what was permitted then
+    {{ permitted('personalization', 'events.subscriber_id') }}
+    and coalesce(events.consent_purposes ? 'personalization', true)
+        as has_personalization_consent,
     events.is_simulated
 from {{ ref('int_events_sessionized') }} as events
-inner join {{ ref('dim_content') }} as contents
-    on events.content_id = contents.content_id
-left join {{ ref('int_consents_latest') }} as consents
-    on events.subscriber_id = consents.subscriber_id and consents.purpose = 'personalization'
+inner join {{ ref('int_contents_compared') }} as contents
+    on events.content_id = contents.content_id and contents.is_known
 where
-    events.event_type = 'track'
-    and events.event in ('Video Playback Completed', 'Video Playback Exited', 'Article Read', 'Podcast Played')
+    {{ is_consumption('events') }}
+    and events.subscriber_id is not null
+    {% if is_incremental() %}
+        and events.subscriber_id in (select touched.subscriber_id from {{ ref('int_subscribers_touched') }} as touched)
+    {% endif %}

@@ -1,10 +1,14 @@
+{{ config(materialized='view') }}
+
 select
     session_id,
-    min(subscriber_id) as subscriber_id,
-    min(occurred_at) as started_at,
-    max(occurred_at) as ended_at,
-    min(device_type) as device_type,
-    count(*) as event_count,
-    bool_or(user_id is not null) as is_signed_in
-from {{ ref('int_events_sessionized') }}
-group by session_id
+    client_id,
+    subscriber_id,
+    started_at,
+    ended_at,
+    device_type,
+    event_count,
+    is_signed_in,
+    is_simulated
+from {{ ref('int_sessions_measured') }}
+where {{ permitted('analytics', 'subscriber_id') }}

@@ -1,31 +1,27 @@
-with subscriptions as (
+with newest as (
 
-    {{ latest_version(source('raw', 'billing_subscriptions'), 'updated_at') }}
-
-),
-
-normalised as (
-
-    select
-        billing_id,
-        nullif(trim(user_id), '') as user_id,
-        {{ normalise_email('email') }} as email,
-        coalesce(nullif(lower(trim(plan)), ''), 'free') as plan,
-        case
-            when canceled_at is not null or lower(trim(status)) in ('canceled', 'cancelled', 'expired') then 'canceled'
-            else 'active'
-        end as subscription_status,
-        {{ to_integer('monthly_amount_cents') }} as monthly_amount_cents,
-        started_at,
-        renews_at,
-        canceled_at,
-        updated_at,
-        is_simulated
-    from subscriptions
+    select distinct on (source, billing_id) *
+    from {{ ref('stg_billing__subscription_versions') }}
+    order by source asc, billing_id asc, updated_at desc, version_id desc
 
 )
 
 select
-    *,
-    {{ sha256_hex('email') }} as email_hash
-from normalised
+    billing_id,
+    user_id,
+    email,
+    email_hash,
+    plan,
+    subscription_status,
+    is_trial,
+    monthly_amount_cents,
+    currency,
+    started_at,
+    renews_at,
+    canceled_at,
+    trial_ends_at,
+    updated_at,
+    is_simulated,
+    loaded_xid
+from newest
+where not is_deleted

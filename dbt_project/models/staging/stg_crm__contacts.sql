@@ -1,6 +1,6 @@
 with contacts as (
 
-    {{ latest_version(source('raw', 'crm_contacts'), 'updated_at') }}
+    {{ standing_version(source('raw', 'crm_contacts'), 'updated_at') }}
 
 ),
 
@@ -19,7 +19,8 @@ normalised as (
         nullif(trim(timezone), '') as timezone,
         created_at,
         updated_at,
-        is_simulated
+        is_simulated,
+        loaded_xid
     from contacts
 
 )

@@ -1,0 +1,14 @@
+-- What subscribers did beside consuming: searches, lists, skips, visits to the plans, subscription and support events.
+select
+    events.message_id,
+    events.subscriber_id,
+    events.occurred_at,
+    signals.signal,
+    signals.intent_weight,
+    events.content_id,
+    case when signals.signal = 'search' then nullif(lower(trim(events.properties ->> 'query')), '') end as query,
+    events.is_simulated
+from {{ ref('int_events_sessionized') }} as events
+inner join {{ ref('event_signals') }} as signals
+    on events.event_type = signals.event_type and events.event = signals.event
+where events.subscriber_id is not null

@@ -1,0 +1,18 @@
+select
+    invoices.invoice_id,
+    identifiers.subscriber_id,
+    invoices.billing_id,
+    invoices.invoice_status,
+    invoices.amount_cents,
+    invoices.refunded_cents,
+    invoices.net_amount_cents,
+    invoices.currency,
+    invoices.period_starts_at,
+    invoices.period_ends_at,
+    invoices.issued_at,
+    invoices.paid_at,
+    invoices.refunded_at,
+    invoices.is_simulated
+from {{ ref('stg_billing__invoices') }} as invoices
+left join {{ ref('int_identifiers_resolved') }} as identifiers
+    on identifiers.identifier = 'billing_id:' || invoices.billing_id
