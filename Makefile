@@ -33,6 +33,9 @@ lint: setup  ## format check, lint, types, SQL, import contracts, dead code
 	$(BIN)/lint-imports
 	$(BIN)/vulture
 	$(BIN)/sqlfluff lint dbt_project/models
+	DBT_MARQUEE_HOST=none DBT_MARQUEE_PORT=5432 DBT_MARQUEE_USER=none DBT_MARQUEE_DBNAME=none \
+	    $(BIN)/dbt --quiet --warn-error --log-path var/dbt/lint parse --project-dir dbt_project \
+	    --profiles-dir dbt_project --target-path "$(CURDIR)/var/dbt/lint"
 
 bench: setup  ## measure speed and quality beside their peers and limits
 	$(BIN)/marquee bench $(ARGS)

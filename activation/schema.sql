@@ -46,6 +46,8 @@ create table if not exists activation.preference_changes (
     changed_via text not null,
     changed_at timestamptz not null
 );
+-- version of the texts that stood beside the choice (activation/preferences/texts.yml)
+alter table activation.preference_changes add column if not exists text_version text;
 create index if not exists preference_changes_by_subscriber
     on activation.preference_changes (subscriber_id, purpose, changed_at desc);
 

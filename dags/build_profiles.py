@@ -45,7 +45,7 @@ def build_profiles():
         render_config=RenderConfig(
             load_method=LoadMode.DBT_MANIFEST, test_behavior=TestBehavior.NONE, emit_datasets=False
         ),
-        operator_args={"vars": {"as_of": AS_OF}, "emit_datasets": False},
+        operator_args={"env": {"DBT_MARQUEE_AS_OF": AS_OF}, "emit_datasets": False},
     )
 
     @task(outlets=[PROFILES])

@@ -1,14 +1,20 @@
-"""Copies the newest value of every feature online, and records how many rows each view then has.
+"""Copies the newest value of every feature online, takes away what has none any more, and records each view's rows.
 
-In: the moment until which values count. Out: rows by view, also in `ops.materializations`.
+In: the moment until which values count. Out: rows by view, also in `ops.materializations`. Who withdrew consent, or was
+erased, has no row in the feature tables after the next build, and must not go on having one online.
 """
 
 from datetime import UTC, datetime
 
-from psycopg import sql
+from feast import FeatureView
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from psycopg import Connection, sql
+from psycopg.rows import DictRow
 
-from feature_repo.definitions import VIEWS
-from feature_repo.store import PROJECT, SCHEMA, close_store, open_store
+from feature_repo.definitions import CONTENT, SUBSCRIBER, VIEWS
+from feature_repo.store import ENTITY_KEY_VERSION, PROJECT, SCHEMA, close_store, open_store
 from marquee import database
 from marquee.settings import Settings
 
@@ -28,7 +34,8 @@ def materialize(run_key: str, until: datetime, settings: Settings) -> dict[str, 
     with database.connect(settings) as connection:
         counts: dict[str, int] = {}
         for view in VIEWS:
-            table = sql.Identifier(SCHEMA, f"{PROJECT}_{view.name}")
+            table = _online_table(view)
+            _forget_the_gone(connection, view, until)
             row = connection.execute(sql.SQL("select count(distinct entity_key) as n from {}").format(table)).fetchone()
             assert row is not None
             counts[view.name] = int(row["n"])
@@ -39,3 +46,33 @@ def materialize(run_key: str, until: datetime, settings: Settings) -> dict[str, 
                 (run_key, view.name, counts[view.name], until),
             )
     return counts
+
+
+def _online_table(view: FeatureView) -> sql.Identifier:
+    return sql.Identifier(SCHEMA, f"{PROJECT}_{view.name}")
+
+
+def _forget_the_gone(connection: Connection[DictRow], view: FeatureView, until: datetime) -> None:
+    """Take away values of entities without a row in the feature table; what was pushed after `until` stays."""
+    # the view's own entity columns are known to the process that applied it only
+    key = {entity.name: entity.join_key for entity in (SUBSCRIBER, CONTENT)}[view.entities[0]]
+    there = connection.execute(
+        sql.SQL("select distinct {} as id from features.{} where event_timestamp <= %s").format(
+            sql.Identifier(key), sql.Identifier(view.name)
+        ),
+        (until,),
+    )
+    kept = {_entity_key(key, row["id"]) for row in there}
+    # Feast writes moments in UTC, without their zone
+    online = connection.execute(
+        sql.SQL("select distinct entity_key from {} where event_ts <= %s").format(_online_table(view)),
+        (until.astimezone(UTC).replace(tzinfo=None),),
+    )
+    gone = [row["entity_key"] for row in online if row["entity_key"] not in kept]
+    connection.execute(sql.SQL("delete from {} where entity_key = any(%s)").format(_online_table(view)), (gone,))
+
+
+def _entity_key(name: str, value: str) -> bytes:
+    key = EntityKey(join_keys=[name], entity_values=[Value(string_val=value)])
+    serialized: bytes = serialize_entity_key(key, entity_key_serialization_version=ENTITY_KEY_VERSION)
+    return serialized

@@ -13,6 +13,7 @@ from marquee.settings import PROJECT_ROOT, Settings
 
 PROJECT = "marquee"
 SCHEMA = "feast"
+ENTITY_KEY_VERSION = 3
 # A request must not read the registry: a process sees new definitions after this time, or when it opens a store anew.
 _REGISTRY_CACHE_SECONDS = 600
 
@@ -39,7 +40,7 @@ def open_store(settings: Settings) -> FeatureStore:
         },
         offline_store={**connection, "db_schema": SCHEMA},
         online_store={**connection, "db_schema": SCHEMA, "conn_type": "pool", "min_conn": 1, "max_conn": 8},
-        entity_key_serialization_version=3,
+        entity_key_serialization_version=ENTITY_KEY_VERSION,
     )
     return FeatureStore(config=config, repo_path=str(PROJECT_ROOT / "feature_repo"))
 

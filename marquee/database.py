@@ -20,7 +20,13 @@ WAREHOUSE = "marquee"
 AIRFLOW = "airflow"
 
 # Each room declares its own tables; dbt and Feast make theirs.
-_SCHEMA_FILES = ("marquee/schema.sql", "ingestion/schema.sql", "activation/schema.sql")
+_SCHEMA_FILES = (
+    "marquee/schema.sql",
+    "ingestion/schema.sql",
+    *(f"ingestion/identity/{part}.sql" for part in ("schema", "evidence", "resolution", "settling", "reading")),
+    "ingestion/segments/schema.sql",
+    "activation/schema.sql",
+)
 
 
 class DatabaseError(MarqueeError):

@@ -53,7 +53,7 @@ def parse(settings: Settings) -> None:
 
 
 def build(settings: Settings, as_of: datetime | None) -> None:
-    """Seeds, models, unit tests and tests, in order of dependency."""
+    """Seeds, models and tests of the data, in order of dependency."""
     run(["build"], settings, as_of)
 
 
@@ -69,10 +69,10 @@ def run(arguments: list[str], settings: Settings, as_of: datetime | None = None)
     Raises:
         DbtError: dbt ended with an error.
     """
-    variables = ["--vars", f'{{"as_of": "{as_of.isoformat()}"}}'] if as_of else []
+    moment = {"DBT_MARQUEE_AS_OF": as_of.isoformat()} if as_of else {}
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments, *variables],
-        env={**os.environ, **dbt_environment(settings)},
+        [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
+        env={**os.environ, **dbt_environment(settings), **moment},
         cwd=PROJECT_DIR,
         stdin=subprocess.DEVNULL,
         capture_output=True,

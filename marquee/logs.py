@@ -23,7 +23,8 @@ def configure_logs(level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # looked up at each record: whoever takes standard error for a while must not leave a closed file behind
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
     )
     libraries = logging.DEBUG if level == "DEBUG" else max(logging.WARNING, logging.getLevelNamesMapping()[level])
     logging.basicConfig(level=libraries, stream=sys.stderr, force=False)

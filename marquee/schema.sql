@@ -21,11 +21,93 @@ create table if not exists ops.ingest_batches (
     quarantined_count bigint not null,
     watermark timestamptz
 );
+-- another version of a record that was known; a record that is gone
+alter table ops.ingest_batches add column if not exists corrected_count bigint not null default 0;
+alter table ops.ingest_batches add column if not exists deleted_count bigint not null default 0;
+
+-- What each system holds, as the newest inventory found it (ingestion/inventory): a row a stream, and a row a field.
+create table if not exists ops.source_inventory (
+    system text not null,
+    relation text not null,
+    owner text not null,
+    handover text not null,
+    expected_hours double precision not null,
+    -- between loads that brought something; null before there were two
+    observed_hours double precision,
+    last_loaded_at timestamptz,
+    watermark timestamptz,
+    row_count bigint not null,
+    record_count bigint not null,
+    simulated_share double precision,
+    -- null where the rows are about nobody, or are known by our own id
+    missing_consent_share double precision,
+    missing_identifier_share double precision,
+    known_elsewhere_share double precision,
+    quarantined_counts jsonb not null,
+    taken_at timestamptz not null,
+    primary key (system, relation)
+);
+create table if not exists ops.source_inventory_fields (
+    system text not null,
+    relation text not null,
+    field text not null,
+    place integer not null,
+    data_type text not null,
+    pii text not null,
+    filled_share double precision,
+    distinct_share double precision,
+    -- null for what is about a person
+    example text,
+    primary key (system, relation, field)
+);
+
+-- The newest load of each file, by which a load knows without reading whether it can hold something new.
+create table if not exists ops.ingested_files (
+    source text not null,
+    file text not null,
+    size_bytes bigint not null,
+    modified_ns bigint not null,
+    sha256 text not null,
+    -- held: a snapshot that lost too much, of which nothing was deleted; damaged: could not be read to its end;
+    -- superseded: a snapshot older than one that was loaded before
+    outcome text not null check (outcome in ('loaded', 'held', 'damaged', 'superseded')),
+    read_count bigint not null,
+    quarantined_count bigint not null,
+    run_key text not null,
+    loaded_at timestamptz not null,
+    primary key (source, file)
+);
 
 create table if not exists ops.source_watermarks (
     source text primary key,
     watermark timestamptz not null,
     updated_at timestamptz not null default now()
+);
+
+-- Builds of the warehouse: from where the next one goes on (dbt_project/macros/increments.sql).
+create table if not exists ops.dbt_runs (
+    dbt_run_id bigint generated always as identity primary key,
+    invocation_id text not null unique,
+    as_of timestamptz not null,
+    -- the oldest transaction that was open when the build began
+    snapshot_xmin bigint not null,
+    fingerprint text not null,
+    started_at timestamptz not null default now(),
+    completed_at timestamptz
+);
+-- the lowest number that a transaction after the build can have
+alter table ops.dbt_runs add column if not exists next_xid bigint;
+
+-- Months of raw.events that were dropped because they are older than events are kept (ingestion/retention.py). A build
+-- after it starts anew (dbt_project/macros/increments.sql).
+create table if not exists ops.dropped_event_partitions (
+    dropped_event_partition_id bigint generated always as identity primary key,
+    partition_name text not null,
+    dropped_before timestamptz not null,
+    event_count bigint not null,
+    key_count bigint not null,
+    dropped_at timestamptz not null default now(),
+    dropped_xid bigint not null default pg_current_xact_id()::text::bigint
 );
 
 -- Rows that were set aside: where they came from, what is wrong, and the row itself, so that it can be replayed.
@@ -41,6 +123,18 @@ create table if not exists ops.quarantined_rows (
     row_hash text not null,
     quarantined_at timestamptz not null default now(),
     unique (source, file, line, field, row_hash)
+);
+
+-- What the door did, by hour of arrival: `admitted` and `set_aside` events, those `stored_without` a purpose, and those
+-- `dropped` for want of it, with the reason (`refused`, `gpc`, `unsaid`). Empty where there is no purpose.
+create table if not exists ops.door_counts (
+    hour timestamptz not null,
+    source text not null,
+    outcome text not null check (outcome in ('admitted', 'stored_without', 'dropped', 'set_aside')),
+    purpose text not null default '',
+    reason text not null default '',
+    event_count bigint not null,
+    primary key (hour, source, outcome, purpose, reason)
 );
 
 create table if not exists ops.materializations (

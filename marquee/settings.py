@@ -67,6 +67,12 @@ class Settings(BaseSettings):
     task_slots: int = Field(
         4, alias="MARQUEE_TASK_SLOTS", description="How many Airflow tasks run at once (on a worker, with Celery)."
     )
+    live_poll_seconds: float = Field(
+        1.0,
+        alias="MARQUEE_LIVE_POLL_SECONDS",
+        gt=0,
+        description="How often the live profiles look for new rows of which nobody told them; the collector tells.",
+    )
     serving_port: int = Field(
         8000, alias="MARQUEE_SERVING_PORT", description="Port of the homepage, preference centre, reports and API."
     )
@@ -84,6 +90,28 @@ class Settings(BaseSettings):
         alias="MARQUEE_EMAIL_URL",
         description="Address under which senders reach the local SendGrid endpoint. "
         "Unset: `http://127.0.0.1:<email port>`.",
+    )
+    collector_port: int = Field(
+        8010, alias="MARQUEE_COLLECTOR_PORT", description="Port of the event collector (Segment's HTTP tracking API)."
+    )
+    write_keys: SecretStr | None = Field(
+        None,
+        alias="MARQUEE_WRITE_KEYS",
+        description="Who may send events to the collector: `source=key` pairs with commas between them; the source is "
+        "stored with each event. Unset: `live=marquee-local`, which everyone knows.",
+    )
+    event_retention_months: int = Field(
+        25,
+        alias="MARQUEE_EVENT_RETENTION_MONTHS",
+        ge=1,
+        description="How many months of events are kept beside that of the newest one; older ones are dropped by the "
+        "month, and the marts lose them with the next build.",
+    )
+    collector_waiting_megabytes: float = Field(
+        48.0,
+        alias="MARQUEE_COLLECTOR_WAITING_MEGABYTES",
+        gt=0,
+        description="How much of what is not stored yet the collector keeps in memory; past it, it answers 429.",
     )
     public_url: str | None = Field(
         None,

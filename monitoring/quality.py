@@ -16,7 +16,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from marquee.settings import Settings
-from monitoring import live_quality, report_page
+from monitoring import live_quality, profiles, report_page
 from monitoring.findings import Examination, Finding, Limits, judge_at_least, note
 from monitoring.recommendations import MARQUEE, NEIGHBOURS, POPULARITY, Evaluation, GenreTable
 from monitoring.warehouse import find_champion, read_contents, read_subscribers
@@ -88,7 +88,13 @@ def examine_segments(connection: Connection[DictRow], as_of: datetime, settings:
     return Examination(findings, widgets)
 
 
-PARTS = (examine_offline, examine_segments, live_quality.examine_answers)
+PARTS = (
+    examine_offline,
+    examine_segments,
+    live_quality.examine_answers,
+    profiles.examine_contents,
+    profiles.examine_paths,
+)
 
 
 @dataclass(frozen=True)

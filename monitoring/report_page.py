@@ -110,6 +110,28 @@ def bars(title: str, groups: Sequence[str], series: Mapping[str, Sequence[Bar]],
     return plotly_figure(title=title, figure=figure)
 
 
+def ranges(title: str, labels: Sequence[str], values: Sequence[Bar], axis: str, reference: float) -> object:
+    """A point and its interval a line, the first on top, beside a line at `reference`."""
+    figure = go.Figure(
+        go.Scatter(
+            x=[bar.value for bar in values],
+            y=list(labels),
+            mode="markers",
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [bar.high - bar.value for bar in values],
+                "arrayminus": [bar.value - bar.low for bar in values],
+            },
+            marker={"color": _COLOURS[0], "size": 10},
+        )
+    )
+    figure.add_vline(x=reference, line_dash="dot", line_color=_COLOURS[2])
+    figure.update_yaxes(autorange="reversed", automargin=True)
+    figure.update_layout(xaxis_title=axis, showlegend=False, template="plotly_white", height=120 + 36 * len(labels))
+    return plotly_figure(title=title, figure=figure)
+
+
 def render(head: PageHead, findings: Sequence[Finding], widgets: Sequence[object]) -> str:
     """The whole page: verdict, findings from the worst on, then the widgets."""
     ordered = sorted(findings, key=lambda finding: (_FROM_WORST[finding.verdict], finding.subject, finding.metric))

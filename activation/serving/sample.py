@@ -82,17 +82,17 @@ order by kind = 'personal' desc, kind, place
 
 # the newest word counts, wherever it was said; on a tie a refusal wins
 _PRESENT_CONSENTS = """
-select distinct on (subscriber_id) subscriber_id, is_granted
+select distinct on (subscriber_id) subscriber_id, is_permitted
 from (
-    select subscriber_id, is_granted, recorded_at as said_at
+    select subscriber_id, is_permitted, effective_at, is_locked
     from marts.fct_consents
     where subscriber_id = any(%(ids)s) and purpose = 'personalization'
     union all
-    select subscriber_id, is_granted, changed_at
+    select subscriber_id, is_granted, changed_at, false
     from activation.preference_changes
     where subscriber_id = any(%(ids)s) and purpose = 'personalization'
 ) as said
-order by subscriber_id, said_at desc, is_granted
+order by subscriber_id, is_locked desc, effective_at desc nulls last, is_permitted
 """
 
 
@@ -154,7 +154,7 @@ def _with_present_consents(connection: Connection[DictRow], sample: list[SampleS
     if not sample:
         return []
     rows = connection.execute(_PRESENT_CONSENTS, {"ids": [one.subscriber_id for one in sample]}).fetchall()
-    said = {row["subscriber_id"]: row["is_granted"] for row in rows}
+    said = {row["subscriber_id"]: row["is_permitted"] for row in rows}
     return [
         replace(one, has_personalization_consent=said.get(one.subscriber_id, one.has_personalization_consent))
         for one in sample

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-# The newest word counts, wherever it was said; on a tie a refusal wins.
+# The newest word counts, wherever it was said, or else the region's default; on a tie a refusal wins.
 _FIND = """
 with wanted as (
 
@@ -28,11 +28,11 @@ with wanted as (
 
 choices as (
 
-    select is_granted, recorded_at as said_at
+    select is_permitted, effective_at, is_locked
     from marts.fct_consents inner join wanted using (subscriber_id)
     where purpose = 'personalization'
     union all
-    select is_granted, changed_at
+    select is_granted, changed_at, false
     from activation.preference_changes inner join wanted using (subscriber_id)
     where purpose = 'personalization'
 
@@ -41,7 +41,13 @@ choices as (
 select
     subscribers.subscriber_id,
     coalesce(
-        (select is_granted from choices order by said_at desc, is_granted limit 1), false
+        (
+            select is_permitted
+            from choices
+            order by is_locked desc, effective_at desc nulls last, is_permitted
+            limit 1
+        ),
+        false
     ) as has_personalization_consent,
     array(
         select distinct content_id

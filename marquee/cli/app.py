@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from marquee.cli import campaigns, checks, data, models
+from marquee.cli import campaigns, checks, data, events, identity, models, segments
 from marquee.errors import MarqueeError
 from marquee.logs import configure_logs
 from marquee.settings import load_settings
@@ -66,11 +66,11 @@ def status() -> None:
 
 
 @app.command()
-def serve(web_app: Literal["homepage", "email"]) -> None:
-    """Run one web app in the foreground: the homepage with its API, or the local email endpoint."""
+def serve(service: Literal["homepage", "collector", "live-profiles", "email"]) -> None:
+    """Run one service in the foreground: homepage with API, event collector, live profiles, local email endpoint."""
     from marquee.cli.run import serve_app
 
-    serve_app(web_app, load_settings())
+    serve_app(service, load_settings())
 
 
 @app.command()
@@ -125,3 +125,6 @@ data.register(app)
 checks.register(app)
 app.add_typer(models.models, name="models")
 app.add_typer(campaigns.campaigns, name="campaigns")
+app.add_typer(events.events, name="events")
+app.add_typer(identity.identity, name="identity")
+app.add_typer(segments.segments, name="segments")

@@ -1,4 +1,4 @@
-"""Commands about the data that the pipeline works on: `marquee import DIR`."""
+"""Commands about the data that the pipeline works on: `marquee import`, `marquee ingest` and `marquee inventory`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,8 @@ _console = Console()
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command("import")(import_files)
+    app.command("ingest")(ingest)
+    app.command("inventory")(inventory)
 
 
 def import_files(
@@ -51,14 +53,18 @@ def _import(directory: Path, settings: Settings, replace_demo: bool, assume_cons
     )
     table = Table(title=f"import of {directory}")
     table.add_column("file")
-    for name in ("rows", "new", "set aside"):
+    for name in ("rows", "new", "corrected", "deleted", "set aside"):
         table.add_column(name, justify="right")
     for file in imported:
         style = "yellow" if file.quarantined_count else None
-        table.add_row(
-            file.file, f"{file.read_count:,}", f"{file.new_count:,}", f"{file.quarantined_count:,}", style=style
-        )
+        counts = (
+            file.read_count, file.new_count, file.corrected_count, file.deleted_count, file.quarantined_count,
+        )  # fmt: skip
+        table.add_row(file.file, *(f"{count:,}" for count in counts), style=style)
     _console.print(table)
+    for file in imported:
+        if file.concern:
+            _console.print(f"[yellow]{file.concern}[/]")
     if any(file.quarantined_count for file in imported):
         _console.print(
             "Rows set aside, with line, field, value and reason: [bold]select * from ops.quarantined_rows[/]"
@@ -66,10 +72,57 @@ def _import(directory: Path, settings: Settings, replace_demo: bool, assume_cons
     granted_count = granted_consents(settings)
     if granted_count == 0:
         _console.print(
-            "[yellow]Nobody's consent is known, so nobody gets personalized recommendations or email:[/] "
+            "[yellow]Nobody's consent is known: nobody gets email, and personalized recommendations only those whose "
+            "country's law supposes it.[/] Otherwise, "
             "add a file `consents`, or record an assumption of your own with --assume-consent."
         )
     else:
         _console.print(f"{granted_count:,} grants of consent are on record.")
     if assume_consent:
         _console.print("[yellow]Consent is assumed on your word[/], recorded with the source 'import assumption'.")
+
+
+def ingest(
+    source: Annotated[str, typer.Argument(help="A source of the DAG ingest_sources, such as crm.")],
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Believe an export that was held because it lacks too many records.")
+    ] = False,
+) -> None:
+    """Load what is new of one source now, as the DAG ingest_sources does."""
+    from ingestion.sources import ingest_source
+    from marquee.clock import utc_now
+
+    now = utc_now()
+    done = ingest_source(source, f"ingest__{now:%Y-%m-%dT%H:%M:%S.%f}", now, load_settings(), accept_loss=accept_loss)
+    _console.print(
+        f"{source}: {done.read_count:,} read, {done.new_count:,} new, {done.corrected_count:,} corrected, "
+        f"{done.deleted_count:,} deleted, {done.quarantined_count:,} set aside"
+    )
+    for concern in done.concerns:
+        _console.print(f"[yellow]{concern}[/]")
+
+
+def inventory() -> None:
+    """Show which systems there are and what they hold, and write the page of it into the reports folder."""
+    from ingestion.inventory.report import PAGE, cadence, take_inventory
+    from marquee.clock import utc_now
+
+    settings = load_settings()
+    lines = take_inventory(utc_now(), settings)
+    table = Table("system", "hands over", "every", "observed", title="Source inventory", title_justify="left")
+    for name in ("records", "without consent", "without identifier", "known elsewhere", "set aside"):
+        table.add_column(name, justify="right")
+    for line in lines:
+        found = line.measured
+        shares = (found.missing_consent_share, found.missing_identifier_share, found.known_elsewhere_share)
+        table.add_row(
+            f"{line.system.title}\n[dim]{found.stream.relation}[/]",
+            line.handover.kind,
+            cadence(line.system.expected_hours),
+            cadence(found.loads.observed_hours),
+            f"{found.record_count:,}",
+            *("–" if share is None else f"{share:.1%}" for share in shares),
+            f"{sum(found.quarantined_counts.values()):,}",
+        )
+    _console.print(table)
+    _console.print(f"page: {settings.reports_dir / PAGE}", soft_wrap=True)

@@ -88,7 +88,17 @@ def page_table(settings: Settings) -> Table:
 
 
 def serve_app(name: str, settings: Settings) -> None:
-    """Run one web app in this process."""
+    """Run one service in this process."""
+    if name == "collector":
+        from ingestion.collector.service import serve
+
+        serve(settings)
+        return
+    if name == "live-profiles":
+        from ingestion.live_profiles import serve as follow
+
+        follow(settings)
+        return
     import uvicorn
 
     if name == "homepage":

@@ -11,6 +11,7 @@ from rich.table import Table
 _RAW_TABLES = {
     "CRM contacts": "raw.crm_contacts",
     "billing subscriptions": "raw.billing_subscriptions",
+    "billing invoices": "raw.billing_invoices",
     "email provider events": "raw.email_provider_events",
     "CMS content": "raw.cms_content",
     "events": "raw.events",
@@ -40,14 +41,27 @@ def print_summary(connection: Connection[DictRow], console: Console) -> None:
 
 
 def _sources(connection: Connection[DictRow]) -> Table:
-    table = Table("source", "rows", "of them simulated", "set aside", title="Ingested", title_justify="left")
+    table = Table(
+        "source", "rows", "of them simulated", "corrected", "deleted", "set aside", title="Ingested",
+        title_justify="left",
+    )  # fmt: skip
     for name, relation in _RAW_TABLES.items():
         row = _one(connection, f"select count(*) as n, count(*) filter (where is_simulated) as s from {relation}")
-        source = relation.removeprefix("raw.")
+        sources = _sources_of(relation.removeprefix("raw."))
         aside = _one(
-            connection, "select count(*) as n from ops.quarantined_rows where source = any(%s)", [_sources_of(source)]
+            connection,
+            "select (select count(*) from ops.quarantined_rows where source = any(%s)) "
+            "+ (select count(*) from raw.quarantined_events where source = any(%s) and replayed_at is null) as n",
+            [sources, sources],
         )
-        table.add_row(name, f"{row['n']:,}", f"{row['s']:,}", f"{aside['n']:,}")
+        changes = _one(
+            connection,
+            "select coalesce(sum(corrected_count), 0) as corrected, coalesce(sum(deleted_count), 0) as deleted "
+            "from ops.ingest_batches where source = any(%s)",
+            [sources],
+        )
+        counts = (row["n"], row["s"], changes["corrected"], changes["deleted"], aside["n"])
+        table.add_row(name, *(f"{count:,}" for count in counts))
     return table
 
 
@@ -56,6 +70,7 @@ def _sources_of(relation: str) -> list[str]:
     return {
         "crm_contacts": ["crm", "subscribers"],
         "billing_subscriptions": ["billing", "subscriptions"],
+        "billing_invoices": ["invoices"],
         "email_provider_events": ["email_provider", "email_events"],
         "cms_content": ["cms", "content"],
         "events": ["events"],

@@ -1,7 +1,7 @@
 """Brings the whole of Marquee up on one machine, and down again.
 
-In: settings. Out: PostgreSQL, Airflow (API server, scheduler, DAG processor, triggerer), the serving app and the local
-email endpoint, each healthy, until the context ends.
+In: settings. Out: PostgreSQL, Airflow (API server, scheduler, DAG processor, triggerer), the event collector, the live
+profiles, the serving app and the local email endpoint, each healthy, until the context ends.
 """
 
 import shutil
@@ -66,6 +66,11 @@ def services(settings: Settings) -> list[Service]:
         Service("airflow-scheduler", (airflow, "scheduler")),
         Service("airflow-triggerer", (airflow, "triggerer", "--skip-serve-logs"), is_disposable=True),
         Service(
+            "collector", (marquee, "serve", "collector"), f"http://{host}:{settings.collector_port}/health",
+            settings.collector_port, "MARQUEE_COLLECTOR_PORT",
+        ),
+        Service("live-profiles", (marquee, "serve", "live-profiles")),
+        Service(
             "serving", (marquee, "serve", "homepage"), f"http://{host}:{settings.serving_port}/health",
             settings.serving_port, "MARQUEE_SERVING_PORT",
         ),
@@ -82,6 +87,7 @@ def pages(settings: Settings) -> list[Page]:
         Page("Homepage", f"{serving}/"),
         Page("Preference centre", f"{serving}/preferences"),
         *(mailbox if settings.is_email_local else []),
+        Page("Event collector and its tracking plan", f"http://localhost:{settings.collector_port}/plan"),
         Page("dbt docs", f"{serving}/dbt-docs"),
         Page("Drift and fairness reports", f"{serving}/reports"),
         Page("API docs", f"{serving}/docs"),

@@ -33,7 +33,13 @@ class Machine:
     var_dir: Path
     ports: dict[str, int] = field(
         default_factory=lambda: {
-            name: free_port() for name in ("MARQUEE_AIRFLOW_PORT", "MARQUEE_SERVING_PORT", "MARQUEE_EMAIL_PORT")
+            name: free_port()
+            for name in (
+                "MARQUEE_AIRFLOW_PORT",
+                "MARQUEE_SERVING_PORT",
+                "MARQUEE_EMAIL_PORT",
+                "MARQUEE_COLLECTOR_PORT",
+            )
         }
     )
 
@@ -45,6 +51,7 @@ class Machine:
             airflow_port=self.ports["MARQUEE_AIRFLOW_PORT"],
             serving_port=self.ports["MARQUEE_SERVING_PORT"],
             email_port=self.ports["MARQUEE_EMAIL_PORT"],
+            collector_port=self.ports["MARQUEE_COLLECTOR_PORT"],
         )
 
     @property

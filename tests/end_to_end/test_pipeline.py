@@ -21,9 +21,9 @@ _COUNTED = (
     "raw.crm_contacts", "raw.billing_subscriptions", "raw.email_provider_events", "raw.cms_content",
     "raw.events where source <> 'activation'", "raw.survey_answers", "marts.dim_subscribers",
     "marts.dim_subscriber_identifiers", "marts.dim_content",
-    "marts.fct_interactions", "marts.fct_sessions", "marts.fct_email_events", "features.ftr_subscriber__sequence",
-    "features.ftr_subscriber__activity", "features.ftr_subscriber__profile", "activation.sends",
-    "activation.captured_messages", "ops.model_versions", "ops.quarantined_rows",
+    "marts.fct_interactions", "marts.fct_sessions", "marts.fct_email_engagement", "features.ftr_subscriber__sequence",
+    "features.ftr_subscriber__activity", "features.ftr_subscriber__profile", "ops.model_versions",
+    "ops.quarantined_rows",
 )  # fmt: skip
 
 
@@ -32,6 +32,7 @@ class Story:
     machine: Machine
     running: Command | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    sent: set[tuple[str, str, str]] = field(default_factory=set)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,23 @@ def _sent_count(machine: Machine) -> int:
 
 def _counts(machine: Machine) -> dict[str, int]:
     return {relation: _number(machine, f"select count(*) as n from {relation}") for relation in _COUNTED}
+
+
+def _sent(machine: Machine) -> set[tuple[str, str, str]]:
+    with machine.connect() as connection:
+        rows = connection.execute("select campaign_id, subscriber_id, occurrence_key from activation.sends").fetchall()
+    return {(row["campaign_id"], row["subscriber_id"], row["occurrence_key"]) for row in rows}
+
+
+def _fell_due_since_the_build_before(machine: Machine) -> set[tuple[str, str, str]]:
+    """Whose day came between the two newest builds: minutes pass, and a thirtieth day among them."""
+    with machine.connect() as connection:
+        rows = connection.execute(
+            "select campaign_id, subscriber_id, occurrence_key from marts.fct_campaign_candidates "
+            "where eligible_since > (select as_of from ops.dbt_runs where completed_at is not null "
+            "order by dbt_run_id desc offset 1 limit 1)"
+        ).fetchall()
+    return {(row["campaign_id"], row["subscriber_id"], row["occurrence_key"]) for row in rows}
 
 
 def _impressions_in_raw(machine: Machine) -> int:
@@ -150,6 +168,7 @@ def test_5_the_homepage_serves_the_champion(story: Story) -> None:
 def test_6_ctrl_c_leaves_nothing_running(story: Story) -> None:
     assert story.running is not None
     story.counts = _counts(story.machine)
+    story.sent = _sent(story.machine)
     story.running.interrupt()
     assert story.running.wait(90) == 0
     assert story.machine.leftovers() == []
@@ -166,6 +185,10 @@ def test_7_another_run_changes_no_row_count_and_sends_nothing(story: Story) -> N
     up.wait_for(lambda: "Ctrl-C ends it." in up.text, 120)
     try:
         assert _counts(story.machine) == story.counts
+        assert _sent(story.machine) - story.sent <= _fell_due_since_the_build_before(story.machine)
+        assert _number(story.machine, "select count(*) as n from activation.captured_messages") == len(
+            _sent(story.machine)
+        )
         assert _doubled_messages(story.machine) == 0
         assert _impressions_in_raw(story.machine) == _impressions_shown(story.machine) > 0
     finally:

@@ -1,5 +1,8 @@
 """Definitions and online values: doing it again changes nothing, and the newest value is what is online."""
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 
 from feast import FeatureStore
@@ -88,6 +91,20 @@ def test_the_newest_row_is_online_and_a_later_one_than_asked_for_is_not(
     assert read_subscriber(store, "s-busy").interaction_count in (40, 50), "never the row of the future"
 
 
+def test_who_has_no_row_any_more_vanishes_online_and_nobody_else(
+    house: Settings, house_db: Connection[DictRow], store: FeatureStore
+) -> None:
+    assert read_subscriber(store, world.NO_CONSENT).recent_content_ids == ("c01", "c07")
+    before = read_subscriber(store, world.DRAMA_LOVER)
+    for table in ("sequence", "activity", "profile"):
+        house_db.execute(f"delete from features.ftr_subscriber__{table} where subscriber_id = %s", (world.NO_CONSENT,))
+    counts = materialize("withdrawn", world.NOW, house)
+    assert counts["ftr_subscriber__profile"] == len(world.PEOPLE) - 1
+    gone = read_subscriber(store, world.NO_CONSENT)
+    assert gone == read_subscriber(store, "nobody")
+    assert read_subscriber(store, world.DRAMA_LOVER) == before
+
+
 def test_who_has_no_features_yet_gets_the_defaults(store: FeatureStore) -> None:
     nobody = read_subscriber(store, "nobody")
     assert nobody.recent_content_ids == ()
@@ -96,3 +113,17 @@ def test_who_has_no_features_yet_gets_the_defaults(store: FeatureStore) -> None:
     unknown = read_contents(store, ["c99"])
     assert unknown.counts.tolist() == [[0, 0, 0, 0]]
     assert unknown.types.sum() == 0
+
+
+def test_materializes_in_a_process_that_applied_nothing(house: Settings) -> None:
+    assert house.database_url is not None
+    code = (
+        "from datetime import datetime; from feature_repo.materialization import materialize; "
+        "from marquee.settings import load_settings; "
+        f"materialize('alone', datetime.fromisoformat('{world.NOW.isoformat()}'), load_settings())"
+    )
+    environment = {
+        **os.environ, "DATABASE_URL": house.database_url.get_secret_value(), "MARQUEE_VAR_DIR": str(house.var_dir),
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -39,6 +39,37 @@ def test_declared_tables_can_be_applied_again(settings: Settings) -> None:
     database.apply_schemas(database.warehouse_url(settings))
 
 
+def test_events_of_an_older_version_move_into_partitions_once_each(postgres_server: str) -> None:
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute("create database of_version_0_1")
+    url = database.with_database(postgres_server, "of_version_0_1")
+    with psycopg.connect(url) as connection:
+        connection.execute("create schema raw")
+        connection.execute(
+            "create table raw.events (raw_id bigint generated always as identity, source text not null, "
+            "message_id text not null, event_type text not null, event text, user_id text, anonymous_id text, "
+            "device_id text, device_type text, email text, content_id text, watched_fraction double precision, "
+            "properties jsonb not null default '{}', occurred_at timestamptz not null, consent_purposes text[], "
+            "is_simulated boolean not null, loaded_at timestamptz not null default now())"
+        )
+        connection.execute("create index events_by_occurrence on raw.events (occurred_at)")
+        connection.execute(
+            "insert into raw.events (source, message_id, event_type, user_id, occurred_at, is_simulated) values "
+            "('events', 'm-1', 'track', 'first', '2026-03-31 23:30Z', true), "
+            "('events', 'm-1', 'track', 'again', '2026-03-31 23:30Z', true), "
+            "('events', 'm-2', 'track', null, '2026-04-01 00:30Z', true)"
+        )
+    for _ in range(2):
+        database.apply_schemas(url)
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "select message_id, user_id, tableoid::regclass::text from raw.events order by message_id"
+        ).fetchall()
+        keys = connection.execute("select count(*) from raw.event_keys").fetchone()
+    assert rows == [("m-1", "first", "raw.events_202603"), ("m-2", None, "raw.events_202604")]
+    assert keys == (2,)
+
+
 def test_an_unreachable_warehouse_says_what_to_do() -> None:
     nowhere = Settings(database_url=SecretStr("postgresql://u:hidden@127.0.0.1:1/x"))
     with pytest.raises(database.DatabaseError, match="marquee up") as error:

@@ -32,6 +32,13 @@ create table marts.dim_subscribers (
     subscriber_id text, gender text, age_band text, lifecycle_stage text, plan text
 );
 create table marts.dim_content (content_id text, title text, genres text[], is_simulated boolean);
+create table marts.fct_content_tag_issues (
+    content_id text, title text, content_type text, issue text, tags text, detail text
+);
+create table marts.fct_high_value_paths (
+    outcome text, path text[], subscriber_count bigint, support float8, lift float8, lift_low float8, lift_high float8,
+    is_simulated boolean
+);
 create table marts.fct_interactions (
     subscriber_id text, content_id text, occurred_at timestamptz, interaction_type text, watched_fraction float8,
     device_type text, has_personalization_consent boolean
@@ -174,8 +181,8 @@ class World:
 
     def say_that_events_are_simulated(self) -> None:
         self.connection.execute(
-            "insert into raw.events (source, source_key, row_hash, message_id, event_type, occurred_at, is_simulated) "
-            "values ('events', 'k', 'h', 'm', 'track', %s, true)",
+            "insert into raw.events (source, message_id, event_type, occurred_at, is_simulated) "
+            "values ('events', 'm', 'track', %s, true)",
             (NOW,),
         )
         self.connection.commit()

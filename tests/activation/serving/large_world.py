@@ -85,7 +85,8 @@ def _add_subscribers(connection: Connection[DictRow], subscribers: list[str]) ->
         for name in subscribers
         for purpose in ("personalization", "email_marketing", "advertising", "analytics")
     ]
-    _copy(connection, "marts.fct_consents", consents)
+    columns = "subscriber_id, purpose, is_permitted, effective_at"
+    _copy(connection, f"marts.fct_consents ({columns})", consents)
     profiles = [
         (name, world.NOW, world.NOW, "25_34", "female", "artist", "premium", "eu", "active", True)
         for name in subscribers

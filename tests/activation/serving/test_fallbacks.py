@@ -124,7 +124,7 @@ def test_consent_given_at_two_places_at_one_moment_is_taken_for_a_refusal(
 ) -> None:
     house_db.execute(
         "insert into activation.preference_changes (subscriber_id, purpose, is_granted, changed_via, changed_at) "
-        "select subscriber_id, purpose, false, 'preference_centre', recorded_at from marts.fct_consents "
+        "select subscriber_id, purpose, false, 'preference_centre', effective_at from marts.fct_consents "
         "where subscriber_id = %s and purpose = 'personalization'",
         (world.DRAMA_LOVER,),
     )

@@ -60,7 +60,8 @@ create table marts.fct_interactions (
     has_personalization_consent boolean, is_simulated boolean
 );
 create table marts.fct_consents (
-    subscriber_id text, purpose text, is_granted boolean, recorded_at timestamptz, primary key (subscriber_id, purpose)
+    subscriber_id text, purpose text, is_permitted boolean, effective_at timestamptz, is_said boolean default true,
+    is_locked boolean default false, primary key (subscriber_id, purpose)
 );
 create index on marts.fct_interactions (subscriber_id);
 create index on marts.dim_subscriber_identifiers (identifier_value, identifier_kind);
