@@ -172,8 +172,8 @@ def test_a_load_whose_connection_dies_leaves_nothing_and_the_next_completes(
         pipe.flush()
         wait_until(lambda: bool(loading_backends()), DEADLINE_SECONDS, "the start of the load")
         (pid,) = loading_backends()
+        # nothing more is written: whether the dead load still reads would be a matter of chance
         warehouse.execute("select pg_terminate_backend(%s, 5000)", (pid,))
-        pipe.write(json_lines(*map(_subscription, range(5_000, 6_000))))
     loader.join(DEADLINE_SECONDS)
     assert failures
     assert counts(warehouse) == before
