@@ -28,37 +28,30 @@ language sql immutable parallel safe as $$
     select md5(kind || ':' || value)::uuid
 $$;
 
--- Links on their way in, for this transaction. `right_value` null: the record names one identifier only; a right side
--- that is not named is somebody's former id by an alias's word alone.
-create or replace function identity.open_incoming() returns void language plpgsql as $$
+-- Where links on their way in are put, empty, for this transaction.
+create or replace function identity.open_incoming(is_whole boolean) returns regclass language plpgsql as $$
 begin
     if to_regclass('pg_temp.incoming_links') is null then
-        create temp table incoming_links (
-            left_kind text collate "C" not null,
-            left_value text collate "C" not null,
-            right_kind text collate "C",
-            right_value text collate "C",
-            is_right_named boolean not null default true,
-            source text collate "C" not null,
-            record_key text collate "C" not null default '',
-            span integer not null default 0,
-            first_seen_at timestamptz not null,
-            last_seen_at timestamptz not null,
-            arrived_at timestamptz not null,
-            retracted_at timestamptz,
-            evidence text collate "C" not null
-        ) on commit delete rows;
+        create temp table incoming_links (like identity.incoming_links including defaults) on commit delete rows;
         create temp table incoming_identifiers (
             identifier_id integer not null,
-            kind text collate "C" not null,
-            value text collate "C" not null,
             identifier_key uuid not null,
             kind_id smallint not null,
+            value text collate "C" not null,
             first_seen_at timestamptz,
             last_seen_at timestamptz,
-            arrived_at timestamptz
+            arrived_at timestamptz,
+            is_new boolean not null,
+            -- known before, and younger than it is now: its profile may get another id
+            is_aged boolean not null,
+            is_changed boolean not null
         ) on commit delete rows;
     end if;
+    if is_whole then
+        truncate identity.incoming_links;
+        return 'identity.incoming_links'::regclass;
+    end if;
+    return 'pg_temp.incoming_links'::regclass;
 end
 $$;
 
@@ -77,16 +70,14 @@ language sql immutable parallel safe rows 3 as $$
     select min(kind), min(value), null, null from present having count(*) = 1
 $$;
 
--- Take in what events say that were not visible in `before` (null: all): the same names once, with their span of time.
-create or replace function identity.take_events(before pg_snapshot, seen pg_snapshot) returns void
+-- What events say that were not visible in `before` (null: all): the same names once, with their span of time.
+create or replace function identity.event_links(before pg_snapshot, seen pg_snapshot)
+returns setof identity.incoming_links
 language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
 declare
     oldest_new bigint := coalesce(pg_snapshot_xmin(before)::text::bigint, 0);
 begin
-    insert into pg_temp.incoming_links (
-        left_kind, left_value, right_kind, right_value, is_right_named, source, first_seen_at, last_seen_at,
-        arrived_at, evidence
-    )
+    return query
     with calls as (
         select
             source,
@@ -116,8 +107,8 @@ begin
             identity.hashed(identity.normalised_phone(phone)) as phone_hash
         from calls
     )
-    select pairs.left_kind, pairs.left_value, pairs.right_kind, pairs.right_value, true, named.source,
-        named.first_seen_at, named.last_seen_at, named.arrived_at, named.evidence
+    select pairs.left_kind, pairs.left_value, pairs.right_kind, pairs.right_value, true, named.source, '', 0,
+        named.first_seen_at, named.last_seen_at, named.arrived_at, null::timestamptz, named.evidence
     from named cross join lateral identity.pairs_of(
         '{user_id,email_hash,phone_hash,advertising_id,device_id,anonymous_id}',
         array[named.user_id, named.email_hash, named.phone_hash, named.advertising_id, named.device_id,
@@ -125,13 +116,13 @@ begin
     ) as pairs
     union all
     -- an alias does not say of which kind the former id is: it is both until a record names it as one
-    select 'user_id', named.user_id, former.kind, named.previous_id, false, named.source, named.first_seen_at,
-        named.last_seen_at, named.arrived_at, named.evidence
+    select 'user_id', named.user_id, former.kind, named.previous_id, false, named.source, '', 0,
+        named.first_seen_at, named.last_seen_at, named.arrived_at, null, named.evidence
     from named cross join (values ('user_id'), ('anonymous_id')) as former (kind)
     where named.user_id is not null and named.previous_id is not null and named.previous_id <> named.user_id
     union all
-    select 'email_hash', identity.hashed(identity.normalised_email(email)), null, null, true, source,
-        min(occurred_at), max(occurred_at), min(date_trunc('day', loaded_at, 'UTC')), min(source_key)
+    select 'email_hash', identity.hashed(identity.normalised_email(email)), null, null, true, source, '', 0,
+        min(occurred_at), max(occurred_at), min(date_trunc('day', loaded_at, 'UTC')), null, min(source_key)
     from raw.email_provider_events
     where loaded_xid >= oldest_new and identity.normalised_email(email) is not null
         and (before is null or (
@@ -169,8 +160,9 @@ select source, source_key, raw_id, loaded_xid, loaded_at, false, answered_at, 0,
     array[nullif(trim(user_id), ''), identity.hashed(identity.normalised_email(email))]
 from raw.survey_answers;
 
--- Take in the records of which a version was not visible in `before` (null: all), whole: each pair's spans of versions.
-create or replace function identity.take_records(before pg_snapshot, seen pg_snapshot) returns void
+-- The records of which a version was not visible in `before` (null: all), whole: each pair's spans of versions.
+create or replace function identity.record_links(before pg_snapshot, seen pg_snapshot)
+returns setof identity.incoming_links
 language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
 declare
     oldest_new bigint := coalesce(pg_snapshot_xmin(before)::text::bigint, 0);
@@ -193,10 +185,7 @@ begin
             return;
         end if;
     end if;
-    insert into pg_temp.incoming_links (
-        left_kind, left_value, right_kind, right_value, source, record_key, span, first_seen_at, last_seen_at,
-        arrived_at, retracted_at, evidence
-    )
+    return query
     with versions as (
         select
             source, record_key, kinds, named, loaded_at, is_deleted,
@@ -223,17 +212,18 @@ begin
         from followed cross join lateral identity.pairs_of(followed.kinds, followed.named) as pairs
         where not followed.is_deleted
     )
-    select left_kind, left_value, right_kind, right_value, source, record_key, span, min(stood_at), max(stood_at),
-        min(date_trunc('day', loaded_at, 'UTC')),
-        case when bool_or(replaced_at is null) then null else max(replaced_at) end,
-        record_key
+    select said.left_kind, said.left_value, said.right_kind, said.right_value, true, said.source, said.record_key,
+        said.span::integer, min(said.stood_at), max(said.stood_at), min(date_trunc('day', said.loaded_at, 'UTC')),
+        case when bool_or(said.replaced_at is null) then null else max(said.replaced_at) end,
+        said.record_key
     from said
-    group by source, record_key, left_kind, left_value, right_kind, right_value, span;
+    group by said.source, said.record_key, said.left_kind, said.left_value, said.right_kind, said.right_value,
+        said.span;
 end
 $$;
 
 -- Store what came in, and settle what it touches. Returns how many links are new, gone or older than was known.
-create or replace function identity.apply_incoming(moment timestamptz) returns integer
+create or replace function identity.apply_incoming(incoming regclass, moment timestamptz) returns integer
 language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
 declare
     is_first constant boolean := not exists (select from identity.identifiers);
@@ -243,34 +233,48 @@ declare
     link_count integer;
     incoming_count integer;
 begin
-    if not exists (select from pg_temp.incoming_links) then
+    execute format('select count(*) from %s', incoming) into incoming_count;
+    if incoming_count = 0 then
         return 0;
     end if;
-    incoming_count := (select count(*) from pg_temp.incoming_links);
-    -- without these the planner takes a million rows for a hundred; for a handful they would cost more than they save
+    -- without this the planner takes a million rows for a hundred; for a handful it would cost more than it saves
     if incoming_count > 1000 then
-        analyze pg_temp.incoming_links;
+        execute format('analyze %s', incoming);
     end if;
-    if is_first and incoming_count > 20000 then
-        perform identity.drop_indexes();
-    end if;
-    touched := identity.store_identifiers(is_first);
     if is_first then
-        insert into identity.links select * from identity.met_links(this_xid);
+        if incoming_count > 10000 then
+            perform identity.drop_indexes();
+        end if;
+        insert into identity.identifiers (
+            identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at, changed_xid
+        )
+        select met.*, this_xid from identity.met_identifiers(incoming) as met;
+        analyze identity.identifiers;
+        insert into identity.links select * from identity.met_links(incoming, 'identity.identifiers', this_xid);
         get diagnostics link_count = row_count;
         perform identity.make_indexes();
-        analyze identity.identifiers, identity.links;
-        touched := null;
+        analyze identity.links;
     else
-        with gone as (
-            delete from identity.links
-            using (select distinct source, record_key from pg_temp.incoming_links where record_key <> '') as records
-            where links.source = records.source and links.record_key = records.record_key
-            returning links.low_id, links.high_id
-        )
-        select touched || coalesce(array_agg(low_id) || array_agg(high_id), '{}') into touched from gone;
+        touched := identity.store_identifiers(incoming, this_xid);
+        execute format(
+            $query$
+                with gone as (
+                    delete from identity.links
+                    using (select distinct source, record_key from %s where record_key <> '') as records
+                    where links.source = records.source and links.record_key = records.record_key
+                    returning links.low_id, links.high_id
+                )
+                select array_agg(low_id) || array_agg(high_id) from gone
+            $query$,
+            incoming
+        ) into found;
+        if found is not null then
+            perform identity.mark_changed(found);
+            touched := touched || found;
+        end if;
         with stored as (
-            insert into identity.links as kept select * from identity.met_links(this_xid)
+            insert into identity.links as kept
+            select * from identity.met_links(incoming, 'pg_temp.incoming_identifiers', this_xid)
             on conflict (low_id, high_id, source, record_key, span) do update set
                 first_seen_at = least(kept.first_seen_at, excluded.first_seen_at),
                 last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at),
@@ -287,7 +291,9 @@ begin
         link_count := cardinality(found) / 2;
         touched := array(select distinct id from unnest(touched || found) as ends (id));
     end if;
-    truncate pg_temp.incoming_links, pg_temp.incoming_identifiers;
+    -- a truncated table is another file: for a handful that costs more than their removal
+    execute format(case when incoming_count > 1000 then 'truncate %s' else 'delete from %s' end, incoming);
+    delete from pg_temp.incoming_identifiers;
     if touched is null or cardinality(touched) > 0 then
         perform identity.settle(touched, moment);
     end if;
@@ -295,92 +301,106 @@ begin
 end
 $$;
 
--- Store the identifiers of what came in, and note their numbers. Returns those known before whose age changed.
-create or replace function identity.store_identifiers(is_first boolean) returns integer[]
-language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
-declare
-    aged integer[] := '{}';
+-- The identifiers of what came in, as columns of identity.identifiers.
+create or replace function identity.met_identifiers(incoming regclass)
+returns table (
+    identifier_key uuid, kind_id smallint, value text, first_seen_at timestamptz, last_seen_at timestamptz,
+    arrived_at timestamptz
+) language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB'
+-- two processes would each find most of the identifiers, and one put them together again
+set max_parallel_workers_per_gather = 0 as $$
 begin
-    insert into pg_temp.incoming_identifiers
-    select
-        -- in order of age: where nothing is known yet, it is the number
-        row_number() over (order by named.arrived_at, kinds.priority, named.identifier_key),
-        named.kind, named.value, named.identifier_key, kinds.kind_id,
-        named.first_seen_at, named.last_seen_at, named.arrived_at
-    from (
-        select
-            kind, value, identity.key_of(kind, value) as identifier_key,
-            min(first_seen_at) filter (where is_named) as first_seen_at,
-            max(last_seen_at) filter (where is_named) as last_seen_at,
-            min(arrived_at) filter (where is_named) as arrived_at
-        from (
-            select left_kind as kind, left_value as value, true as is_named, first_seen_at, last_seen_at, arrived_at
-            from pg_temp.incoming_links
-            union all
-            select right_kind, right_value, is_right_named, first_seen_at, last_seen_at, arrived_at
-            from pg_temp.incoming_links
-            where right_value is not null
-        ) as sides
-        group by kind, value
-    ) as named
-    inner join identity.kinds using (kind);
-    if (select count(*) from pg_temp.incoming_identifiers) > 1000 then
-        analyze pg_temp.incoming_identifiers;
-    end if;
-    if is_first then
-        insert into identity.identifiers
-        overriding system value
-        select identifier_id, identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at
-        from pg_temp.incoming_identifiers
-        order by identifier_id;
-        perform setval(
-            pg_get_serial_sequence('identity.identifiers', 'identifier_id'),
-            (select max(identifier_id) from pg_temp.incoming_identifiers)
-        );
-        return aged;
-    end if;
-    aged := array(
-        select kept.identifier_id
-        from pg_temp.incoming_identifiers as met inner join identity.identifiers as kept using (identifier_key)
-        where met.arrived_at < kept.arrived_at or met.first_seen_at is not null and kept.first_seen_at is null
+    return query execute format(
+        $query$
+            with sides as (
+                select left_kind as kind, left_value as value, true as is_named, first_seen_at, last_seen_at, arrived_at
+                from %1$s
+                union all
+                select right_kind, right_value, is_right_named, first_seen_at, last_seen_at, arrived_at
+                from %1$s
+                where right_value is not null
+            ),
+            named as (
+                select
+                    kind, value,
+                    min(first_seen_at) filter (where is_named) as first_seen_at,
+                    max(last_seen_at) filter (where is_named) as last_seen_at,
+                    min(arrived_at) filter (where is_named) as arrived_at
+                from sides
+                group by kind, value
+            )
+            select identity.key_of(named.kind, named.value), kinds.kind_id, named.value::text, named.first_seen_at,
+                named.last_seen_at, named.arrived_at
+            from named inner join identity.kinds using (kind)
+        $query$,
+        incoming
     );
-    insert into identity.identifiers as kept (
-        identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at
-    )
-    select identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at
-    from pg_temp.incoming_identifiers
-    order by identifier_key
-    on conflict (identifier_key) do update set
-        first_seen_at = least(kept.first_seen_at, excluded.first_seen_at),
-        last_seen_at = greatest(kept.last_seen_at, excluded.last_seen_at),
-        arrived_at = least(kept.arrived_at, excluded.arrived_at)
-    where excluded.first_seen_at < kept.first_seen_at or excluded.last_seen_at > kept.last_seen_at
-        or excluded.arrived_at < kept.arrived_at
-        or kept.first_seen_at is null and excluded.first_seen_at is not null;
-    update pg_temp.incoming_identifiers as met
-    set identifier_id = kept.identifier_id
-    from identity.identifiers as kept
-    where kept.identifier_key = met.identifier_key;
-    return aged;
 end
 $$;
 
--- What came in, as rows of identity.links.
-create or replace function identity.met_links(this_xid bigint) returns setof identity.links
+-- Store the identifiers of what came in, and note their numbers. Returns those known before whose age changed.
+create or replace function identity.store_identifiers(incoming regclass, this_xid bigint) returns integer[]
+language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
+declare
+    numbers constant regclass := pg_get_serial_sequence('identity.identifiers', 'identifier_id');
+    met_count integer;
+begin
+    insert into pg_temp.incoming_identifiers
+    select
+        coalesce(kept.identifier_id, nextval(numbers)::integer), met.*,
+        kept.identifier_id is null,
+        coalesce(met.arrived_at < kept.arrived_at or met.first_seen_at is not null and kept.first_seen_at is null, false),
+        coalesce(
+            met.first_seen_at < kept.first_seen_at or met.last_seen_at > kept.last_seen_at
+            or met.arrived_at < kept.arrived_at or met.first_seen_at is not null and kept.first_seen_at is null,
+            false
+        )
+    from identity.met_identifiers(incoming) as met
+    left join identity.identifiers as kept using (identifier_key);
+    get diagnostics met_count = row_count;
+    if met_count > 1000 then
+        analyze pg_temp.incoming_identifiers;
+    end if;
+    insert into identity.identifiers (
+        identifier_id, identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at, changed_xid
+    )
+    overriding system value
+    select identifier_id, identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at, this_xid
+    from pg_temp.incoming_identifiers
+    where is_new;
+    update identity.identifiers as kept set
+        first_seen_at = least(kept.first_seen_at, met.first_seen_at),
+        last_seen_at = greatest(kept.last_seen_at, met.last_seen_at),
+        arrived_at = least(kept.arrived_at, met.arrived_at),
+        changed_xid = this_xid
+    from pg_temp.incoming_identifiers as met
+    where met.is_changed and kept.identifier_id = met.identifier_id;
+    return array(select identifier_id from pg_temp.incoming_identifiers where is_aged);
+end
+$$;
+
+-- What came in, as rows of identity.links; `numbered` is a table that has the numbers of its identifiers.
+create or replace function identity.met_links(incoming regclass, numbered regclass, this_xid bigint)
+returns setof identity.links
 language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
 begin
-    return query
-    select
-        least(l.identifier_id, r.identifier_id), greatest(l.identifier_id, r.identifier_id),
-        case when l.identifier_id < r.identifier_id then l.kind_id else r.kind_id end,
-        case when l.identifier_id < r.identifier_id then r.kind_id else l.kind_id end,
-        span, min(incoming.first_seen_at), max(incoming.last_seen_at), min(incoming.retracted_at),
-        source, record_key, min(evidence), this_xid
-    from pg_temp.incoming_links as incoming
-    inner join pg_temp.incoming_identifiers as l on l.kind = left_kind and l.value = left_value
-    inner join pg_temp.incoming_identifiers as r
-        on r.kind = coalesce(right_kind, left_kind) and r.value = coalesce(right_value, left_value)
-    group by 1, 2, 3, 4, source, record_key, span;
+    return query execute format(
+        $query$
+            select
+                least(l.identifier_id, r.identifier_id), greatest(l.identifier_id, r.identifier_id),
+                case when l.identifier_id < r.identifier_id then l.kind_id else r.kind_id end,
+                case when l.identifier_id < r.identifier_id then r.kind_id else l.kind_id end,
+                span, min(incoming.first_seen_at), max(incoming.last_seen_at), min(incoming.retracted_at),
+                source, record_key, min(evidence), $1
+            from %1$s as incoming
+            inner join identity.kinds as lk on lk.kind = left_kind
+            inner join identity.kinds as rk on rk.kind = coalesce(right_kind, left_kind)
+            inner join %2$s as l on l.kind_id = lk.kind_id and l.value = left_value
+            inner join %2$s as r on r.kind_id = rk.kind_id and r.value = coalesce(right_value, left_value)
+            group by 1, 2, 3, 4, source, record_key, span
+        $query$,
+        incoming, numbered
+    ) using this_xid;
 end
 $$;
 
@@ -389,6 +409,7 @@ create or replace function identity.catch_up(moment timestamptz) returns integer
 declare
     before pg_snapshot;
     seen pg_snapshot;
+    incoming regclass;
     changed integer;
 begin
     perform pg_advisory_xact_lock(hashtextextended('identity', 0));
@@ -398,10 +419,12 @@ begin
     if pg_snapshot_xmax(seen) < pg_snapshot_xmin(before) then
         before := null;
     end if;
-    perform identity.open_incoming();
-    perform identity.take_events(before, seen);
-    perform identity.take_records(before, seen);
-    changed := identity.apply_incoming(moment);
+    incoming := identity.open_incoming(before is null);
+    execute format(
+        'insert into %s select * from identity.event_links($1, $2) union all select * from identity.record_links($1, $2)',
+        incoming
+    ) using before, seen;
+    changed := identity.apply_incoming(incoming, moment);
     insert into identity.progress (seen) values (seen) on conflict (is_only) do update set seen = excluded.seen;
     return changed;
 end

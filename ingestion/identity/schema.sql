@@ -46,8 +46,11 @@ create table if not exists identity.identifiers (
     first_seen_at timestamptz,
     last_seen_at timestamptz,
     -- when the first record that names it reached us, in days for batches: late records do not move it
-    arrived_at timestamptz
+    arrived_at timestamptz,
+    -- the transaction that last wrote it
+    changed_xid bigint not null
 );
+alter table identity.identifiers add column if not exists changed_xid bigint not null default 0;
 
 -- One row a pair and source where events tell (record_key is empty), one a pair, record and span of its versions where
 -- records do. A record that names one identifier only is a pair of that with itself.
@@ -86,7 +89,34 @@ create table if not exists identity.members (
     -- the oldest identifier of the profile, which gives it its id
     profile_id integer not null,
     -- false where no record in force names it (any more): it is listed nowhere
-    is_named boolean not null
+    is_named boolean not null,
+    -- the transaction that last changed this, or took evidence about it away
+    changed_xid bigint not null
+);
+alter table identity.members add column if not exists changed_xid bigint not null default 0;
+
+-- In which transactions an identifier was erased: it is gone, and who keeps a copy of what is concluded looks for it.
+create table if not exists identity.erasures (
+    erased_xid bigint not null
+);
+
+-- Links on their way in. Ordinary portions go through a temporary table of this form; a build from nothing goes through
+-- this one, because PostgreSQL reads no temporary table in parallel. `right_value` null: the record names one identifier
+-- only; a right side that is not named is somebody's former id by an alias's word alone.
+create unlogged table if not exists identity.incoming_links (
+    left_kind text collate "C" not null,
+    left_value text collate "C" not null,
+    right_kind text collate "C",
+    right_value text collate "C",
+    is_right_named boolean not null default true,
+    source text collate "C" not null,
+    record_key text collate "C" not null default '',
+    span integer not null default 0,
+    first_seen_at timestamptz not null,
+    last_seen_at timestamptz not null,
+    arrived_at timestamptz not null,
+    retracted_at timestamptz,
+    evidence text collate "C" not null
 );
 
 -- A build from nothing takes them away and makes them again: sorting once costs a tenth of sorting in row by row.
@@ -97,11 +127,12 @@ create or replace function identity.make_indexes() returns void language sql as 
         on identity.links (low_id, high_id, source, record_key, span);
     create index if not exists links_by_high on identity.links (high_id);
     create index if not exists links_by_record on identity.links (source, record_key) where record_key <> '';
+    create index if not exists links_retracted on identity.links (retracted_at) where retracted_at is not null;
 $$;
 
 create or replace function identity.drop_indexes() returns void language sql as $$
     drop index if exists identity.identifiers_by_id, identity.identifiers_by_key, identity.links_by_pair,
-        identity.links_by_high, identity.links_by_record;
+        identity.links_by_high, identity.links_by_record, identity.links_retracted;
 $$;
 
 create or replace function identity.make_member_indexes() returns void language sql as $$

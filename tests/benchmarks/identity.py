@@ -83,8 +83,8 @@ def _measure(connection: Connection[DictRow], console: Console) -> bool:
     _write(connection, "all_links", links, slice(0, LINKS))
     _write(connection, "new_links", links, slice(LINKS, LINKS + NEW_LINKS))
     connection.commit()
-    whole = _resolve(connection, "all_links")
-    new = _resolve(connection, "new_links")
+    whole = _resolve(connection, "all_links", is_whole=True)
+    new = _resolve(connection, "new_links", is_whole=False)
     started = time.perf_counter()
     labels = _scipy_labels(links)
     scipy_seconds = time.perf_counter() - started
@@ -122,17 +122,18 @@ def _write(connection: Connection[DictRow], table: str, links: Links, part: slic
     connection.execute(f"analyze {table}".encode())
 
 
-def _resolve(connection: Connection[DictRow], table: str) -> float:
+def _resolve(connection: Connection[DictRow], table: str, *, is_whole: bool) -> float:
     """Seconds from links as text to members, committed."""
     started = time.perf_counter()
-    connection.execute("select identity.open_incoming()")
+    row = connection.execute("select identity.open_incoming(%s)::text as incoming", (is_whole,)).fetchone()
+    assert row is not None
     connection.execute(
-        "insert into pg_temp.incoming_links (left_kind, left_value, right_kind, right_value, source, first_seen_at, "
+        f"insert into {row['incoming']} (left_kind, left_value, right_kind, right_value, source, first_seen_at, "
         "last_seen_at, arrived_at, evidence) select left_kind, left_value, right_kind, right_value, 'bench', "
         f"%(now)s, %(now)s, %(now)s, 'm' from {table}".encode(),
         {"now": _NOW},
     )
-    connection.execute("select identity.apply_incoming(%s)", (_NOW,))
+    connection.execute("select identity.apply_incoming(%s::regclass, %s)", (row["incoming"], _NOW))
     connection.commit()
     return time.perf_counter() - started
 

@@ -104,6 +104,34 @@ def profiles(connection: Connection[DictRow], day: int | None = None) -> dict[st
     return {row["identifier"]: row["subscriber_id"] for row in rows}
 
 
+@dataclass
+class Copy:
+    """What a build keeps of who is whose, and brings up to date by what changed: the rows, and where it stands."""
+
+    rows: dict[str, tuple[object, ...]]
+    day: int
+    next_xid: int
+
+    def follow(self, connection: Connection[DictRow], day: int) -> None:
+        """Take in what changed since, as of the end of `day`."""
+        began = connection.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid").fetchone()
+        assert began is not None
+        for row in connection.execute(
+            "select * from identity.resolved_changes(%s, %s, %s)", (moment(day), moment(self.day), self.next_xid)
+        ):
+            self.rows.pop(row["identifier"], None)
+            if row["subscriber_id"] is not None:
+                self.rows[row["identifier"]] = tuple(row.values())
+        self.day, self.next_xid = day, began["xid"]
+        connection.commit()
+
+
+def resolved(connection: Connection[DictRow], day: int) -> dict[str, tuple[object, ...]]:
+    """Every row of who is whose at the end of a day, by identifier."""
+    rows = connection.execute("select * from identity.resolved_at(%s)", (moment(day),)).fetchall()
+    return {row["identifier"]: tuple(row.values()) for row in rows}
+
+
 def groups(found: dict[str, str]) -> set[frozenset[str]]:
     """Which identifiers are together, whatever the id."""
     together: dict[str, set[str]] = {}
