@@ -12,13 +12,28 @@
     {%- endif %}
 {%- endmacro %}
 
-{#- Who is whose at as_of, once for the model and for what the model has to forget. -#}
+{#-
+    Who is whose at as_of, once for the model and for what the model has to forget: everybody, or where the model adds to
+    what the last build left, those of whom something changed since, by what was stored or by the time that went by.
+-#}
 {% macro resolve_identifiers() -%}
     create temp table resolved_identifiers on commit drop as
-    select * from identity.resolved_at({{ as_of() }})
-    {%- if is_incremental() -%}
-        ;
+    {%- if not is_incremental() %}
+        select * from identity.resolved_at({{ as_of() }})
+    {%- else %}
+        {%- set last = last_build() %}
+        select *
+        from identity.resolved_changes(
+            {{ as_of() }}, timestamptz '{{ last["as_of"].isoformat() }}', {{ last['snapshot_xmin'] }}
+        );
         delete from {{ this }} as known
-        where not exists (select from resolved_identifiers where resolved_identifiers.identifier = known.identifier)
+        using resolved_identifiers
+        where known.identifier = resolved_identifiers.identifier and resolved_identifiers.subscriber_id is null;
+        delete from {{ this }} as known
+        where
+            exists (select from identity.erasures where erased_xid >= {{ last['snapshot_xmin'] }})
+            and not exists (
+                select from identity.identifiers where identifier_key = md5(known.identifier)::uuid
+            )
     {%- endif -%}
 {%- endmacro %}

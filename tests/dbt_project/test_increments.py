@@ -9,6 +9,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from pydantic import SecretStr
 
+from ingestion.identity.resolving import erase_identifier
 from marquee import database, dbt_runner
 from marquee.settings import Settings
 from tests.dbt_project import large_world
@@ -113,6 +114,11 @@ def _begin_stories(connection: Connection[DictRow], moment: datetime) -> None:
     _say(connection, "unlisted", moment - timedelta(days=9), client="c", user="user-7", content="c-unlisted")
     _write_contact(connection, "1", "shared@example.com", moment - timedelta(days=20))
     _write_mail(connection, "shared@example.com", moment - timedelta(days=9))
+    connection.execute(
+        "insert into raw.survey_answers (source, source_key, row_hash, user_id, question, answer, answered_at, "
+        "is_simulated) values ('surveys', 'a-1', '1', 'forgotten', 'occupation', 'baker', %s, true)",
+        (moment - timedelta(days=5),),
+    )
 
 
 def _change_everything(connection: Connection[DictRow], moment: datetime) -> None:
@@ -131,6 +137,8 @@ def _change_everything(connection: Connection[DictRow], moment: datetime) -> Non
         "id = 'c-2', case when id = 'c-2' then %(then)s end from unnest(array['c-1', 'c-2', 'c-unlisted']) as ids (id)",
         {"then": moment - timedelta(hours=3)},
     )
+    connection.execute("delete from raw.survey_answers where user_id = 'forgotten'")
+    assert erase_identifier(connection, "user_id:forgotten", moment)
 
 
 def _say(
@@ -175,6 +183,14 @@ def _differences(left: Tables, right: Tables) -> dict[str, tuple[list[str], list
 
 def test_increments_leave_what_a_build_from_nothing_leaves(history: dict[str, Tables]) -> None:
     assert _differences(history["day three"], history["day three anew"]) == {}
+
+
+def test_who_was_erased_is_forgotten_by_the_next_build(history: dict[str, Tables]) -> None:
+    known = [
+        any("user_id:forgotten" in line for line in history[day]["intermediate.int_identifiers_resolved"])
+        for day in ("day one", "day two")
+    ]
+    assert known == [True, False]
 
 
 def test_no_column_is_undescribed(history: dict[str, Tables]) -> None:

@@ -32,6 +32,7 @@ from pg_temp.resolved_identifiers as resolved
 {% if is_incremental() %}
     left join {{ this }} as known on resolved.identifier = known.identifier
     where
-        (known.subscriber_id, known.first_seen_at, known.last_seen_at)
+        resolved.subscriber_id is not null
+        and (known.subscriber_id, known.first_seen_at, known.last_seen_at)
         is distinct from (resolved.subscriber_id, resolved.first_seen_at, resolved.last_seen_at)
 {% endif %}
