@@ -18,9 +18,10 @@ from ingestion.collector import answers, client_settings
 from ingestion.collector.answers import Answer, Headers
 from ingestion.collector.bodies import Budget, announced_size, read_body
 from ingestion.collector.calls import KINDS, Delivery, Misfit, read_delivery, read_moment
-from ingestion.collector.group_commit import GroupWriter, Item, StorageError
+from ingestion.collector.group_commit import GroupWriter, StorageError
 from ingestion.collector.metrics import CONTENT_TYPE, CollectorMetrics
 from ingestion.collector.refusals import RefusedRequestError, storage_unavailable
+from ingestion.collector.storing import Offered, offered
 from ingestion.collector.write_keys import key_of_header, read_write_keys, source_of
 from ingestion.door.admission import Arrival, Door, SetAside
 from ingestion.door.policy import DoorPolicy
@@ -112,18 +113,20 @@ class Collector:
         source = source_of(self._sources, delivery.write_key if key is None else key)
         event_count = len(delivery.calls) + len(delivery.misfits)
         with self._budget.holding(_MEMORY_OF_A_BYTE * len(body) + _MEMORY_OF_AN_EVENT * event_count):
-            items = await self._admit(delivery, source, _arrival(source, received_at, delivery, scope, headers))
-            await self._writer.store(items)
+            offers = await self._admit(delivery, source, _arrival(source, received_at, delivery, scope, headers))
+            # what waits for the database is the offers alone
+            del body, delivery
+            await self._writer.store(offers)
         return answers.STORED
 
-    async def _admit(self, delivery: Delivery, source: str, arrival: Arrival) -> Sequence[Item]:
-        items = [Item(source, _set_aside(misfit, arrival)) for misfit in delivery.misfits]
+    async def _admit(self, delivery: Delivery, source: str, arrival: Arrival) -> Sequence[Offered]:
+        offers = [offered(source, _set_aside(misfit, arrival)) for misfit in delivery.misfits]
         for number, call in enumerate(delivery.calls, start=1):
             own = arrival if arrival.sent_at is not None else _with_sent_at(arrival, call.get("sentAt"))
-            items.append(Item(source, self._door.admit(call, own)))
+            offers.append(offered(source, self._door.admit(call, own)))
             if number % _BREATH == 0:
                 await asyncio.sleep(0)
-        return items
+        return offers
 
     async def _show(self, path: str, scope: Scope, headers: Headers) -> Answer:
         if path == "/health":

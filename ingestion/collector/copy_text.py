@@ -11,13 +11,16 @@ from functools import lru_cache
 from ingestion.records import Value
 
 _NULL = "\\N"
-_CACHED_MOMENTS = 512
+_CACHED = 512
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 
 def copy_line(values: Sequence[Value]) -> str:
     """One row, its newline included."""
-    line = "\t".join([value if type(value) is str else _WRITERS[type(value)](value) for value in values])
+    texts = [
+        value if type(value) is str else _NULL if value is None else _WRITERS[type(value)](value) for value in values
+    ]
+    line = "\t".join(texts)
     # hardly a row has something to escape, and looking at the whole line is quicker than at each value
     if (
         line.count("\\") != values.count(None)
@@ -35,6 +38,11 @@ def _escaped(value: Value) -> str:
 
 
 def _write_list(texts: list[str]) -> str:
+    return _written_list(tuple(texts))
+
+
+@lru_cache(_CACHED)
+def _written_list(texts: tuple[str, ...]) -> str:
     # each element in quotes, so that NULL, commas and braces are text
     escaped = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
     return "{" + ",".join([f'"{text}"' for text in escaped]) + "}"
@@ -46,6 +54,6 @@ _WRITERS: dict[type, Callable[..., str]] = {
     int: str,
     float: repr,
     # the events of a request share the moments at which it was sent and came
-    datetime: lru_cache(_CACHED_MOMENTS)(datetime.isoformat),
+    datetime: lru_cache(_CACHED)(datetime.isoformat),
     list: _write_list,
 }

@@ -7,12 +7,11 @@ is opened again; a row that the database refuses is set aside, so that the other
 
 import asyncio
 import threading
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
-from typing import NamedTuple
 
 import orjson
 import psycopg
@@ -21,8 +20,8 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from ingestion.collector.partitions import PartitionKeeper
-from ingestion.collector.storing import NOTHING_STORED, StoredCounts, moments_of, store
-from ingestion.door.admission import Admission, Admitted, SetAside
+from ingestion.collector.storing import NOTHING_STORED, Offered, StoredCounts, moments_of, offered, store_offered
+from ingestion.door.admission import Admitted, SetAside
 from ingestion.raw_tables import EVENTS
 from ingestion.records import payload_of
 from marquee import database
@@ -41,16 +40,9 @@ class StorageError(MarqueeError):
     """The database did not confirm a group; whether it has it is not known."""
 
 
-class Item(NamedTuple):
-    """One admission, and the source that its call came from."""
-
-    source: str
-    admission: Admission
-
-
 @dataclass(frozen=True, slots=True)
 class _Submission:
-    items: Sequence[Item]
+    offers: Sequence[Offered]
     answered: "asyncio.Future[None]"
 
 
@@ -79,13 +71,13 @@ class GroupWriter:
             self._changed.notify()
         self._thread.join()
 
-    async def store(self, items: Sequence[Item]) -> None:
-        """Return when `items` are on disk.
+    async def store(self, offers: Sequence[Offered]) -> None:
+        """Return when `offers` are on disk.
 
         Raises:
             StorageError: the database did not confirm them.
         """
-        submission = _Submission(items, self._loop.create_future())
+        submission = _Submission(offers, self._loop.create_future())
         with self._changed:
             self._waiting.append(submission)
             self._changed.notify()
@@ -94,7 +86,7 @@ class GroupWriter:
     def _run(self) -> None:
         while group := self._take():
             started = perf_counter()
-            counts, failure = self._store_group([item for submission in group for item in submission.items])
+            counts, failure = self._store_group([offer for submission in group for offer in submission.offers])
             self._report(counts, perf_counter() - started)
             self._loop.call_soon_threadsafe(_answer, group, failure)
         self._disconnect()
@@ -107,32 +99,32 @@ class GroupWriter:
             size = 0
             while self._waiting and size < _LARGEST_GROUP:
                 group.append(self._waiting.popleft())
-                size += len(group[-1].items)
+                size += len(group[-1].offers)
             return group
 
-    def _store_group(self, items: list[Item]) -> tuple[StoredCounts, StorageError | None]:
+    def _store_group(self, offers: list[Offered]) -> tuple[StoredCounts, StorageError | None]:
         was_connected = self._connection is not None
         try:
-            return self._store_connected(items), None
+            return self._store_connected(offers), None
         except Exception as error:  # whatever it is: the thread must live, and the waiting must be told
             failure = error
         is_lost = self._connection is None or self._connection.closed
         self._disconnect()
         if was_connected and is_lost:
             # the server was started again while nothing was sent; keys make a second try safe even after a commit
-            return self._store_group(items)
+            return self._store_group(offers)
         # the type only: what the database quotes is personal
-        _log.warning("events could not be stored", error=type(failure).__name__, event_count=len(items))
+        _log.warning("events could not be stored", error=type(failure).__name__, event_count=len(offers))
         return NOTHING_STORED, StorageError("the database did not confirm the events")
 
-    def _store_connected(self, items: list[Item]) -> StoredCounts:
+    def _store_connected(self, offers: list[Offered]) -> StoredCounts:
         if self._connection is None:
             self._connection = database.connect(self._settings)
             self._connection.autocommit = True
             self._connection.execute(_SESSION)
             self._partitions = PartitionKeeper()
-        self._partitions.ensure(self._connection, moments_of([item.admission for item in items]), utc_now())
-        return _store_apart(self._connection, items)
+        self._partitions.ensure(self._connection, moments_of(offer.admission for offer in offers), utc_now())
+        return _store_apart(self._connection, offers)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -140,28 +132,23 @@ class GroupWriter:
         self._connection = None
 
 
-def _store_apart(connection: Connection[DictRow], items: Sequence[Item]) -> StoredCounts:
-    """Store `items` in one transaction; where the database refuses one, in as many as it takes to find it."""
+def _store_apart(connection: Connection[DictRow], offers: Sequence[Offered]) -> StoredCounts:
+    """Store `offers` in one transaction; where the database refuses one, in as many as it takes to find it."""
     try:
-        return _store_together(connection, items)
+        return _store_together(connection, offers)
     except _REFUSED_BY_THE_DATABASE as error:
-        if len(items) > 1:
-            middle = len(items) // 2
-            return _store_apart(connection, items[:middle]) + _store_apart(connection, items[middle:])
-        source, refused = items[0]
+        if len(offers) > 1:
+            middle = len(offers) // 2
+            return _store_apart(connection, offers[:middle]) + _store_apart(connection, offers[middle:])
+        source, refused = offers[0].source, offers[0].admission
         if not isinstance(refused, Admitted):
             raise
-        return _store_together(connection, [Item(source, _as_set_aside(refused, error))])
+        return _store_together(connection, [offered(source, _as_set_aside(refused, error))])
 
 
-def _store_together(connection: Connection[DictRow], items: Sequence[Item]) -> StoredCounts:
-    by_source: dict[str, list[Admission]] = defaultdict(list)
-    for item in items:
-        by_source[item.source].append(item.admission)
-    counts = NOTHING_STORED
+def _store_together(connection: Connection[DictRow], offers: Sequence[Offered]) -> StoredCounts:
     with connection.transaction():
-        for source, admissions in by_source.items():
-            counts += store(connection, source, admissions)
+        counts = store_offered(connection, offers)
         if counts.stored:
             connection.execute(f"notify {CHANNEL}")
     return counts

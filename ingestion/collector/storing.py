@@ -1,14 +1,16 @@
 """What the door decided, written down: events, set-aside events and counts, each message id once.
 
-In: admissions of one source. Out: rows of raw.events and raw.event_keys, raw.quarantined_events and ops.door_counts,
+In: admissions, and the source of each. Out: rows of raw.events and raw.event_keys, raw.quarantined_events and ops.door_counts,
 in the caller's transaction. The message ids' keys are claimed first, for the whole lot in one statement; what is
 claimed goes by COPY straight into the partitions.
 """
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from psycopg import Connection, sql
 from psycopg.rows import DictRow, tuple_row
@@ -55,27 +57,60 @@ class StoredCounts:
 NOTHING_STORED = StoredCounts(0, 0, 0, 0)
 
 
+class Offered(NamedTuple):
+    """An admission made ready to be stored: the key of its message id and, of an event, its line of COPY text.
+
+    A call that was set aside has neither: it is known by all of what it says.
+    """
+
+    source: str
+    admission: Admission
+    key: str | None
+    line: str | None
+
+
+def offered(source: str, admission: Admission) -> Offered:
+    """Make `admission` ready: all that storing it costs here rather than in the database."""
+    if isinstance(admission, Admitted):
+        return Offered(source, admission, _key(admission.message_id), copy_line((source, *admission.values)))
+    return Offered(source, admission, _key(admission.message_id) if isinstance(admission, Dropped) else None, None)
+
+
 def store(connection: Connection[DictRow], source: str, admissions: Iterable[Admission]) -> StoredCounts:
-    """Write down what is new of `admissions`, inside the caller's transaction; a message id that is known is left out.
+    """Store admissions of one source, as `store_offered` does."""
+    return store_offered(connection, [offered(source, admission) for admission in admissions])
+
+
+def store_offered(connection: Connection[DictRow], offers: Sequence[Offered]) -> StoredCounts:
+    """Write down what is new of `offers`, inside the caller's transaction; a message id that is known is left out.
 
     Raises:
         psycopg.Error: the database refuses a row, or is gone.
     """
-    offered = list(admissions)
-    aside = [one for one in offered if isinstance(one, SetAside)]
-    first: dict[str, Admitted | Dropped] = {}
-    for admission in offered:
-        if not isinstance(admission, SetAside):
-            first.setdefault(_key(admission.message_id), admission)
+    first: dict[str, Offered] = {}
+    for offer in offers:
+        if offer.key is not None:
+            first.setdefault(offer.key, offer)
     for key in _claim(connection, list(first)):
         del first[key]
-    admitted = [one for one in first.values() if isinstance(one, Admitted)]
-    dropped = [one for one in first.values() if isinstance(one, Dropped)]
-    _copy_events(connection, source, admitted)
-    new_aside = set_aside(connection, source, aside)
-    count_admissions(connection, source, [*admitted, *new_aside, *dropped])
-    repeated = len(offered) - len(admitted) - len(dropped) - len(new_aside)
-    return StoredCounts(len(admitted), repeated, len(new_aside), len(dropped))
+    _copy_events(connection, [offer.line for offer in first.values() if offer.line is not None])
+    new: dict[str, list[Admission]] = defaultdict(list)
+    for offer in first.values():
+        new[offer.source].append(offer.admission)
+    aside: dict[str, list[SetAside]] = defaultdict(list)
+    for offer in offers:
+        if isinstance(offer.admission, SetAside):
+            aside[offer.source].append(offer.admission)
+    for source, calls in aside.items():
+        new[source] += set_aside(connection, source, calls)
+    for source, admissions in sorted(new.items()):
+        count_admissions(connection, source, admissions)
+    return _counted(new.values(), len(offers))
+
+
+def _counted(new: Iterable[Sequence[Admission]], offered_count: int) -> StoredCounts:
+    kinds = Counter(type(admission) for admissions in new for admission in admissions)
+    return StoredCounts(kinds[Admitted], offered_count - kinds.total(), kinds[SetAside], kinds[Dropped])
 
 
 def moments_of(admissions: Iterable[Admission]) -> list[datetime]:
@@ -93,11 +128,11 @@ def _claim(connection: Connection[DictRow], keys: Sequence[str]) -> list[str]:
         return [key for (key,) in cursor]
 
 
-def _copy_events(connection: Connection[DictRow], source: str, events: Sequence[Admitted]) -> None:
-    if not events:
+def _copy_events(connection: Connection[DictRow], lines: Sequence[str]) -> None:
+    if not lines:
         return
     with connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
-        copy.write("".join([copy_line((source, *event.values)) for event in events]))
+        copy.write("".join(lines))
 
 
 def _key(message_id: str) -> str:

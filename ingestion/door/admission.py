@@ -7,6 +7,7 @@ anything that a client can write. https://segment.com/docs/connections/spec/comm
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import jsonschema_rs
 
@@ -22,7 +23,7 @@ from ingestion.door.fields import (
     payload_text,
     text_of,
 )
-from ingestion.door.permission import Permissions
+from ingestion.door.permission import Permissions, Removal
 from ingestion.door.policy import DoorPolicy
 from ingestion.door.reduction import SERVER, Reducer
 from ingestion.raw_tables import EventRow
@@ -40,6 +41,7 @@ _DEVICE_TYPES = {
     "tv": "connected_tv", "smart_tv": "connected_tv", "smarttv": "connected_tv", "roku": "connected_tv",
     "tvos": "connected_tv", "desktop": "web", "browser": "web",
 }  # fmt: skip
+_OUR_DEVICE_TYPES = frozenset(_DEVICE_TYPES.values()) - _DEVICE_TYPES.keys()
 _LONGEST_REASON = 500
 _NEEDED_IDS = {"alias": "previousId", "group": "groupId"}
 _KEPT_ASIDE = (
@@ -60,8 +62,7 @@ class Arrival:
     has_gpc: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A row for raw.events.
 
     Attributes:
@@ -144,9 +145,11 @@ class Door:
         kept, agent = self._reducer.reduce(context, arrival.ip, arrival.user_agent)
         device = object_of(context, "device", "context.")
         person = said if call_type == "identify" else _person(call_type, said, context)
-        rest = {name: value for name, value in said.items() if name not in _COLUMN_PROPERTIES}
-        taken = [one for one in permission.properties if rest.pop(one.name, None) is not None]
-        taken += [one for one in permission.context if kept.pop(one.name, None) is not None]
+        rest = dict(said)
+        for name in _COLUMN_PROPERTIES:
+            rest.pop(name, None)
+        taken = _taken(rest, permission.properties)
+        taken += _taken(kept, permission.context)
         row = EventRow(
             message_id,
             planned.definition.call,
@@ -172,21 +175,24 @@ class Door:
             planned.version,
             _is_simulated(said),
         )
-        taken += (columns := [one for one in permission.columns if row[one.column] is not None])
-        if not taken:
+        emptied = {one.column for one in permission.columns if row[one.column] is not None}
+        if not taken and not emptied:
             return Admitted(message_id, row, permission.withheld)
         # what an event is not collected for can serve it all the same, as an advertising id does
+        taken += [one for one in permission.columns if one.column in emptied]
         withheld = {one.purpose: one.reason for one in taken} | dict(permission.withheld)
-        emptied = {one.column for one in columns}
         values = [None if place in emptied else value for place, value in enumerate(row)]
         return Admitted(message_id, EventRow._make(values), tuple(withheld.items()))
 
     def _planned(self, call: Mapping[str, object], call_type: object, context: Mapping[str, object]) -> PlannedEvent:
         if call_type == "track":
-            name = text_of(call, "event")
-            if name is None:
-                raise Violation("event", None, "is a track call without an event name")
-            versions = self._tracks.get(name)
+            event = call.get("event")
+            versions = self._tracks.get(event) if isinstance(event, str) else None
+            if versions is None:
+                name = text_of(call, "event")
+                if name is None:
+                    raise Violation("event", None, "is a track call without an event name")
+                versions = self._tracks.get(name)
             if versions is None:
                 raise Violation("event", shown(name), "is not in the tracking plan")
         else:
@@ -247,6 +253,11 @@ class Door:
         return kept
 
 
+def _taken(said: dict[str, object], removals: tuple[Removal, ...]) -> list[Removal]:
+    """Take away what `removals` name, and return those that found something."""
+    return [one for one in removals if said.pop(one.name, None) is not None]
+
+
 def _allowed(call: Mapping[str, object], planned: PlannedEvent) -> Mapping[str, object]:
     """The properties or traits of a call, which the plan allows."""
     needed = _NEEDED_IDS.get(planned.definition.call)
@@ -286,7 +297,7 @@ def _occurred_at(call: Mapping[str, object], arrival: Arrival) -> datetime:
     if arrival.sent_at is not None:
         # the client's clock is off by as much at `timestamp` as at `sentAt`
         moment += arrival.received_at - arrival.sent_at
-    return min(moment, arrival.received_at)
+    return moment if moment < arrival.received_at else arrival.received_at
 
 
 def _person(call_type: object, said: Mapping[str, object], context: Mapping[str, object]) -> Mapping[str, object]:
@@ -300,7 +311,7 @@ def _person(call_type: object, said: Mapping[str, object], context: Mapping[str,
 def _device_type(device: Mapping[str, object], agent: Mapping[str, str] | None) -> str | None:
     said = text_of(device, "type", "context.device.")
     if said is not None:
-        return _DEVICE_TYPES.get(said.lower(), said)
+        return said if said in _OUR_DEVICE_TYPES else _DEVICE_TYPES.get(said.lower(), said)
     found = None if agent is None else agent.get("device")
     return None if found == SERVER else found
 

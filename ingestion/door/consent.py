@@ -18,6 +18,7 @@ from ingestion.tracking_plan.definitions import Purpose
 _BIT: Mapping[str, int] = {purpose: 1 << place for place, purpose in enumerate(PURPOSES)}
 _LONGEST_STRING = 20_000
 _CACHED_STRINGS = 20_000
+_LONGEST_KEPT = 4_000
 _NO_CONTEXT: Mapping[str, object] = {}
 
 
@@ -58,7 +59,8 @@ class ConsentReader:
         self._opted_out = _mask(policy.opt_out_of_sale_refuses)
         self._read_tcf = lru_cache(_CACHED_STRINGS)(self._decode_tcf)
         self._read_gpp = lru_cache(_CACHED_STRINGS)(self._decode_gpp)
-        self._combine = lru_cache(_CACHED_STRINGS)(self._combined)
+        self._answer_text = lru_cache(_CACHED_STRINGS)(self._read_text)
+        self._only_gpc = self._combined(0, 0, None, None, True)
 
     def read(self, context: Mapping[str, object], has_gpc: bool) -> Said:
         """The answer of a call.
@@ -70,7 +72,14 @@ class ConsentReader:
         if "gpc" in context:
             has_gpc = has_gpc or _is_on(context["gpc"])
         if consent is None:
-            return self._combine(0, 0, None, None, True) if has_gpc else NOTHING_SAID
+            return self._only_gpc if has_gpc else NOTHING_SAID
+        text = _text_of(consent)
+        return self._answer(consent, has_gpc) if text is None else self._answer_text(text, has_gpc)
+
+    def _read_text(self, text: bytes, has_gpc: bool) -> Said:
+        return self._answer(orjson.loads(text), has_gpc)
+
+    def _answer(self, consent: object, has_gpc: bool) -> Said:
         if not isinstance(consent, dict):
             raise UnreadableConsentError("context.consent", consent, "is not an object")
         granted, refused = self._preferences(consent)
@@ -78,7 +87,7 @@ class ConsentReader:
         gpp = _text(consent, "gpp", "gppString")
         if "gpc" in consent:
             has_gpc = has_gpc or _is_on(consent["gpc"])
-        return self._combine(granted, refused, tcf, gpp, has_gpc)
+        return self._combined(granted, refused, tcf, gpp, has_gpc)
 
     def _preferences(self, consent: Mapping[str, object]) -> tuple[int, int]:
         preferences = consent.get("categoryPreferences")
@@ -142,6 +151,16 @@ class ConsentReader:
             return 0, known
         granted = _mask(purpose for purpose, rule in self._tcf_rules.items() if _is_met(rule, decoded))
         return granted, known & ~granted
+
+
+def _text_of(consent: object) -> bytes | None:
+    """JSON of a consent object, by which its answer is kept; None where that would not say all, or is too long."""
+    try:
+        text = orjson.dumps(consent)
+    except (orjson.JSONEncodeError, RecursionError):
+        return None
+    # what is not finite is written as null too
+    return None if len(text) > _LONGEST_KEPT or b"null" in text else text
 
 
 def purposes_of(mask: int) -> tuple[Purpose, ...]:

@@ -35,29 +35,40 @@ class Violation(Exception):  # noqa: N818  it is no error of ours: the door catc
 def object_of(outer: Mapping[str, object], name: str, prefix: str = "") -> Mapping[str, object]:
     """The object under `name`; empty when there is none."""
     value = outer.get(name)
+    if isinstance(value, dict):
+        return value
     if value is None:
         return _EMPTY
-    if not isinstance(value, dict):
-        raise Violation(prefix + name, shown(value), "is not an object")
-    return value
+    raise Violation(prefix + name, shown(value), "is not an object")
 
 
 def text_of(outer: Mapping[str, object], name: str, prefix: str = "") -> str | None:
     """The text under `name`; numbers are written out, and blank text is none."""
     value = outer.get(name)
-    return None if value is None else _text(value, prefix + name)
+    if value is None:
+        return None
+    if type(value) is str and value.isascii() and "\x00" not in value and value.strip():
+        return value
+    return _text(value, prefix + name)
 
 
 def key_of(outer: Mapping[str, object], name: str, prefix: str = "") -> str | None:
     """An id under `name`: text of at most 200 characters."""
     value = outer.get(name)
-    return None if value is None else _key(value, prefix + name)
+    if value is None:
+        return None
+    # nearly every id is plain: asked here, that saves two calls for each
+    if type(value) is str and value.isascii() and len(value) <= _LONGEST_KEY and "\x00" not in value and value.strip():
+        return value
+    return _key(value, prefix + name)
 
 
 def content_of(said: Mapping[str, object], names: tuple[str, ...]) -> str | None:
     """The content's id under the first of `names` that holds one; of a list, its first."""
     for name in names:
         value = said.get(name)
+        if value is None:
+            continue
         if isinstance(value, list):
             value = value[0] if value else None
         if value is not None and (key := _key(value, f"properties.{name}")) is not None:
@@ -76,7 +87,7 @@ def fraction_of(said: Mapping[str, object], has_progress: bool) -> float | None:
         return None
     position, length = said.get("position"), said.get("total_length")
     if _is_number(position) and _is_number(length) and length > 0:
-        return round(min(1.0, max(0.0, position / length)), 6)
+        return round(min(1.0, max(0.0, position / length)) * 1e6) / 1e6
     return None
 
 
@@ -143,6 +154,8 @@ def _key(value: object, field: str) -> str | None:
 def _read_moment(value: object) -> datetime:
     if isinstance(value, str):
         moment = datetime.fromisoformat(value)
+        if moment.tzinfo is UTC:
+            return moment
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError
@@ -166,6 +179,5 @@ def _is_not_finite(value: object) -> bool:
 
 
 def _is_number(value: object) -> TypeGuard[float]:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return isinstance(value, int) or math.isfinite(value)
+    # by the exact type: a bool is an int to isinstance
+    return type(value) is int or (type(value) is float and math.isfinite(value))

@@ -7,6 +7,7 @@ an event that was set aside can be admitted again from what was kept of it.
 import ipaddress
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import TypeAlias
 
 import ua_parser
 
@@ -18,6 +19,11 @@ _TELEVISIONS = ("tv", "roku", "tizen", "web0s", "webos", "chromecast", "crkey", 
 _PHONES = ("iOS", "Android", "Windows Phone", "KaiOS")
 _APP_CLIENTS = ("CFNetwork", "okhttp", "Dalvik")
 
+# what JSON has besides null, lists and objects
+_SCALARS = frozenset((str, int, float, bool))
+# the inner keys that are kept of an object of the context, and whether each is an address
+_Wanted: TypeAlias = tuple[tuple[str, bool], ...]
+
 SERVER = "server"
 ReducedAgent = dict[str, str]
 
@@ -26,8 +32,12 @@ class Reducer:
     """Reduces contexts by a policy."""
 
     def __init__(self, policy: DoorPolicy) -> None:
-        self._kept = dict(policy.context)
-        self._addresses = frozenset(tuple(name.split(".", 1)) for name in policy.addresses)
+        self._whole = frozenset(name for name, wanted in policy.context.items() if wanted is True)
+        self._parts: dict[str, _Wanted] = {
+            name: tuple((inner, f"{name}.{inner}" in policy.addresses) for inner in wanted)
+            for name, wanted in policy.context.items()
+            if wanted is not True
+        }
         self._is_ip_kept = policy.ip == "truncate"
         self._is_agent_kept = policy.user_agent == "reduce"
 
@@ -40,16 +50,13 @@ class Reducer:
         a server.
         """
         kept: dict[str, object] = {}
-        for name in context:
-            wanted = self._kept.get(name)
-            if wanted is None:
-                continue
-            value = context[name]
-            if wanted is True:
-                if isinstance(value, str | int | float | bool):
-                    kept[name] = value
-            elif isinstance(value, dict) and (part := self._part(name, value, wanted)):
-                kept[name] = part
+        for name, value in context.items():
+            wanted = self._parts.get(name)
+            if wanted is not None:
+                if isinstance(value, dict) and (part := _part(value, wanted)):
+                    kept[name] = part
+            elif name in self._whole and type(value) in _SCALARS:
+                kept[name] = value
         own_ip, own_agent = context.get("ip"), context.get("userAgent")
         if self._is_ip_kept and (address := truncated_ip(own_ip if isinstance(own_ip, str) else ip)) is not None:
             kept["ip"] = address
@@ -58,15 +65,18 @@ class Reducer:
             kept["userAgent"] = agent
         return kept, agent
 
-    def _part(self, name: str, value: Mapping[str, object], wanted: tuple[str, ...]) -> dict[str, object]:
-        part: dict[str, object] = {}
-        for inner in wanted:
-            found = value.get(inner)
-            if isinstance(found, str) and (name, inner) in self._addresses:
-                part[inner] = found.split("?", 1)[0].split("#", 1)[0]
-            elif isinstance(found, str | int | float | bool):
-                part[inner] = found
-        return part
+
+def _part(value: Mapping[str, object], wanted: _Wanted) -> dict[str, object]:
+    part: dict[str, object] = {}
+    for inner, is_address in wanted:
+        found = value.get(inner)
+        if found is None:
+            continue
+        if is_address and isinstance(found, str) and ("?" in found or "#" in found):
+            part[inner] = found.split("?", 1)[0].split("#", 1)[0]
+        elif type(found) in _SCALARS:
+            part[inner] = found
+    return part
 
 
 @lru_cache(_CACHED)
