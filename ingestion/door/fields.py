@@ -69,6 +69,14 @@ def content_of(said: Mapping[str, object], names: tuple[str, ...]) -> str | None
         value = said.get(name)
         if value is None:
             continue
+        if (
+            type(value) is str
+            and value.isascii()
+            and len(value) <= _LONGEST_KEY
+            and "\x00" not in value
+            and value.strip()
+        ):
+            return value
         if isinstance(value, list):
             value = value[0] if value else None
         if value is not None and (key := _key(value, f"properties.{name}")) is not None:

@@ -104,13 +104,20 @@ def _measure(settings: Settings, console: Console) -> bool:
     console.print(table)
     sent = BATCH * sum(len(found.waits) for _, found in runs)
     failures = sum(found.failures for _, found in runs)
+    limits = {
+        f"{rate:,.0f} events/s, at least {LIMIT_RATE:,}": rate >= LIMIT_RATE,
+        f"{rate / bulk:.2f} of COPY in one go, at least {LIMIT_SHARE}": rate >= LIMIT_SHARE * bulk,
+        f"p99 {wanted.wait(99):.1f} ms at {LIMIT_RATE // 2:,}/s, at most {LIMIT_MS:.0f} ms": wanted.wait(99)
+        <= LIMIT_MS,
+        f"sent {sent:,}, stored {row['stored']:,}, refused requests {failures}": failures == 0
+        and row["stored"] == sent,
+    }
+    for limit, is_kept in limits.items():
+        console.print(f"{'kept  ' if is_kept else 'MISSED'} {limit}")
     console.print(
-        f"{rate / by_batch:.2f} of COPY with a commit each {BATCH} rows, {rate / bulk:.2f} of COPY in one go; limits: "
-        f"{LIMIT_RATE:,}/s, {LIMIT_SHARE} of the former, which is as durable, and p99 {LIMIT_MS:.0f} ms at "
-        f"{LIMIT_RATE // 2:,}/s\nsent {sent:,}, stored {row['stored']:,}, refused requests {failures}"
+        f"no limit: {rate / by_batch:.2f} of COPY with a commit each {BATCH} rows, as durable as an answer is"
     )
-    is_quick = rate >= LIMIT_RATE and rate >= LIMIT_SHARE * by_batch and wanted.wait(99) <= LIMIT_MS
-    return is_quick and failures == 0 and row["stored"] == sent
+    return all(limits.values())
 
 
 def _copy_alone(settings: Settings) -> tuple[float, float]:

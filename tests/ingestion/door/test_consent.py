@@ -4,14 +4,17 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from ingestion.collector.storing import store
-from ingestion.door.admission import Admitted, Arrival, Dropped
+from ingestion.door.admission import Admitted, Arrival, Door, Dropped
 from ingestion.door.gpp import UnreadableGppError, read_gpp
 from ingestion.door.policy import POLICY_FILE, DoorPolicyError, load_policy
-from tests.ingestion.door.calls import ARRIVAL, DOOR, NOW, POLICY, call, door_with, row
+from tests.ingestion.door.calls import ARRIVAL, DOOR, NOW, PLAN, POLICY, call, door_with, row
 
 ALL_TCF = (
     "COwIsAvOwIsAvBIAAAENAPCMAP_AAP_AAAAAFoQBQABAAGAAQAAwACQAAAAA.IFoEUQQgAIQwgIwQABAEAAAAOIAACAIAAAAQAIAgEAACEAAAAAgA"
@@ -178,3 +181,36 @@ def test_a_policy_that_is_wrong_names_the_line(tmp_path: Path) -> None:
     path.write_text(text.replace("removes: [advertising_id,", "removes: [message_id,"))
     with pytest.raises(DoorPolicyError, match=r"purposes.advertising.removes: .*'message_id' is neither"):
         load_policy(path)
+
+
+# what equals one another in Python or in JSON, and is not the same answer
+_LOOK_ALIKES = st.sampled_from(
+    [True, False, 1, 0, 1.0, 0.0, "1", "true", None, "", float("nan"), float("inf"), -0.0, [], {}, "\ud800", "\x00"]
+)
+_SAID = st.recursive(
+    _LOOK_ALIKES | st.sampled_from([ALL_TCF, NO_TCF, OPTED_OUT, OPTED_OUT_BY_GPC, "x" * 5_000]),
+    lambda inner: st.dictionaries(
+        st.sampled_from(["categoryPreferences", "analytics", "Advertising", "tcf", "tcString", "gpp", "gpc"]), inner
+    ),
+)
+
+
+@hypothesis_settings(max_examples=500, deadline=None)
+@given(consent=_SAID, gpc=_LOOK_ALIKES, has_gpc=st.booleans())
+def test_a_door_that_has_seen_much_decides_as_one_that_was_just_opened(
+    consent: object, gpc: object, has_gpc: bool
+) -> None:
+    said = call(context={"consent": consent, "gpc": gpc, "device": {"id": "d-1", "advertisingId": "a-1"}})
+    arrival = Arrival("live", NOW, has_gpc=has_gpc)
+    # DOOR has kept the answers of every example before
+    assert DOOR.admit(said, arrival) == Door(PLAN, POLICY).admit(said, arrival)
+
+
+def test_consent_that_looks_like_an_answer_that_is_kept_gets_its_own() -> None:
+    def admitted(consent: object) -> bool:
+        return isinstance(DOOR.admit(call(context={"consent": consent}), ARRIVAL), Admitted)
+
+    assert admitted({"categoryPreferences": {"analytics": True}})
+    assert not admitted({"categoryPreferences": {"analytics": 1}})
+    assert admitted({"tcf": None})
+    assert not admitted({"tcf": float("nan")})
