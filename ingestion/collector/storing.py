@@ -1,8 +1,8 @@
 """What the door decided, written down: events, set-aside events and counts, each message id once.
 
-In: admissions, and the source of each. Out: rows of raw.events and raw.event_keys, raw.quarantined_events and ops.door_counts,
-in the caller's transaction. The message ids' keys are claimed first, for the whole lot in one statement; what is
-claimed goes by COPY straight into the partitions.
+In: admissions, and the source of each. Out: rows of raw.events and raw.event_keys, raw.quarantined_events and
+ops.door_counts, in the caller's transaction. The message ids' keys are claimed first, for the whole lot in one
+statement; what is claimed goes by COPY straight into the partitions.
 """
 
 import hashlib

@@ -115,7 +115,7 @@ class Door:
         self._reducer = Reducer(policy)
 
     def admit(self, call: Mapping[str, object], arrival: Arrival) -> Admission:
-        """Decide about one call; about 20 microseconds."""
+        """Decide about one call; about 10 microseconds."""
         try:
             return self._admit(call, arrival)
         except Violation as violation:
