@@ -38,12 +38,11 @@ class Action:
 
 @dataclass(frozen=True)
 class Client:
-    """A browser or app beside the devices of the sessions; `has_evidence` is whether anything says whose it is."""
+    """A browser or app beside the devices of the sessions."""
 
     anonymous_id: str
     device_id: str
     person_id: str
-    has_evidence: bool = True
 
 
 @dataclass(frozen=True)
@@ -238,7 +237,7 @@ def _cleared_cookies(
     for number, session in enumerate(_drawn(sessions, 0.03, random)):
         person = session.person
         anonymous_id, device_id = opaque_id("a", seed, "cleared", number), opaque_id("d", seed, "cleared", number)
-        clients.append(Client(anonymous_id, device_id, people.known[person].user_id, has_evidence=False))
+        clients.append(Client(anonymous_id, device_id, people.known[person].user_id))
         actions.append(Action("page", "Home", person, None, anonymous_id, device_id, "web", session.started_at))
     return actions, clients
 

@@ -27,8 +27,8 @@ from ingestion.envelope.sessions import Sessions, make_sessions
 from ingestion.envelope.subscriptions import make_subscriptions
 from marquee.settings import Settings
 
-# raise it when the extracts change: what an older version wrote is then made anew
-ENVELOPE_VERSION = 2
+# raise it when the extracts or the truth change: what an older version wrote is then made anew
+ENVELOPE_VERSION = 3
 
 _MANIFEST = "manifest.json"
 
@@ -119,7 +119,7 @@ def _write_truth(identities: pd.DataFrame, folder: Path) -> None:
 def _identities(people: People, crm: CrmExtract, sessions: Sessions, behaviour: Behaviour) -> pd.DataFrame:
     """Which identifier is whose: kind, value, person_id. A shared device has a row for each of its people.
 
-    `has_evidence` is false where nothing in the extracts says whose it is: nobody could find out.
+    Emails and phones are hashed as the house hashes them: of a phone the last ten digits.
     """
     rows: set[tuple[str, str, str]] = set()
     for person in people.known:
@@ -128,7 +128,7 @@ def _identities(people: People, crm: CrmExtract, sessions: Sessions, behaviour: 
         if person.email:
             rows |= {("email", person.email, person.user_id), ("email_hash", _sha256(person.email), person.user_id)}
         if person.phone:
-            rows.add(("phone_hash", _sha256(person.phone), person.user_id))
+            rows.add(("phone_hash", _sha256(person.phone[-10:]), person.user_id))
     for lead in people.leads:
         rows |= {("email", lead.email, lead.person_id), ("email_hash", _sha256(lead.email), lead.person_id)}
     rows |= {("crm_id", crm_id, owner) for crm_id, owner in crm.owners.items()}
@@ -137,17 +137,12 @@ def _identities(people: People, crm: CrmExtract, sessions: Sessions, behaviour: 
         rows |= {("device_id", device.device_id, owner), ("anonymous_id", device.anonymous_id, owner)}
         if device.advertising_id:
             rows.add(("advertising_id", device.advertising_id, owner))
-    without_evidence: set[str] = set()
     for client in behaviour.clients:
-        ids = {
+        rows |= {
             ("device_id", client.device_id, client.person_id),
             ("anonymous_id", client.anonymous_id, client.person_id),
         }
-        rows |= ids
-        if not client.has_evidence:
-            without_evidence |= {value for _, value, _ in ids}
-    frame = pd.DataFrame(sorted(rows), columns=["kind", "value", "person_id"])
-    return frame.assign(has_evidence=~frame["value"].isin(without_evidence))
+    return pd.DataFrame(sorted(rows), columns=["kind", "value", "person_id"])
 
 
 def _sha256(text: str) -> str:

@@ -11,6 +11,7 @@ from ingestion import sources
 from ingestion.envelope import sample, simulation
 from marquee import database, dbt_runner
 from marquee.settings import Settings
+from tests.ingestion.identity.truth import NEVER_NAMED, NEVER_SIGNED_IN, WITHHELD, evaluate
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 _BUILD = ["run", "--select", "+int_identifiers_resolved", "+dim_households", "+dim_subscriber_redirects"]
@@ -34,24 +35,21 @@ def _resolved(settings: Settings) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _pair_count(sizes: pd.Series) -> int:
-    return int((sizes * (sizes - 1) // 2).sum())
-
-
-def test_pairs_of_identifiers_are_those_of_the_truth(house: Settings) -> None:
-    truth = pd.read_parquet(house.truth_dir / "identities.parquet")
-    # a browser of which nothing says whose it is cannot be found out; a household's device is nobody's own
-    truth = truth[truth["has_evidence"]]
-    truth = truth.drop_duplicates(["kind", "value", "person_id"])
-    truth = truth[~truth.duplicated(["kind", "value"], keep=False)]
-    both = _resolved(house).merge(truth, left_on=["identifier_kind", "identifier_value"], right_on=["kind", "value"])
-    assert len(both) > 1_000
-    found = _pair_count(both.groupby("subscriber_id").size())
-    true = _pair_count(both.groupby("person_id").size())
-    common = _pair_count(both.groupby(["subscriber_id", "person_id"]).size())
-    precision, recall = common / found, common / true
-    assert precision >= 0.999
-    assert 2 * precision * recall / (precision + recall) >= 0.99
+def test_pairs_of_identifiers_are_those_that_records_join(house: Settings) -> None:
+    found = {
+        (kind, value): subscriber_id
+        for kind, value, subscriber_id in _resolved(house)[
+            ["identifier_kind", "identifier_value", "subscriber_id"]
+        ].itertuples(index=False, name=None)
+    }
+    with database.connect(house) as connection:
+        evaluation = evaluate(found, connection, house)
+    assert evaluation.joined_pairs.true_count > 5_000
+    assert evaluation.joined_pairs.precision >= 0.999
+    assert evaluation.joined_pairs.f1 >= 0.99
+    # of what is not found, nothing could be: there is no record, or its owner does not allow the house to keep it
+    assert set(evaluation.missed) == {NEVER_NAMED, NEVER_SIGNED_IN, WITHHELD}
+    assert evaluation.all_pairs.recall > 0.85
 
 
 def test_a_build_from_nothing_resolves_the_same(house: Settings) -> None:
