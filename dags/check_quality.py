@@ -1,8 +1,9 @@
 """### Check quality
 
 Looks at what the pipeline made: drift of features and traffic, quality and diversity of the recommendations, fairness
-between groups of subscribers, freshness of every source. Each check writes an Evidently report (HTML) and its rows to
-`ops.quality_verdicts`; a failed drift check of an aged champion asks for retraining.
+between groups of subscribers, freshness of every source, profiles that may be more than one person. Each check writes
+an Evidently report (HTML) and its rows to `ops.quality_verdicts`; a failed drift check of an aged champion asks for
+retraining.
 """
 
 from datetime import timedelta
@@ -10,7 +11,7 @@ from datetime import timedelta
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 from pipeline_assets import CHAMPION_MODEL, QUALITY_VERDICT, RETRAINING_WANTED, TASK_DEFAULTS
 
-CHECKS = ["drift", "quality", "fairness", "freshness"]
+CHECKS = ["drift", "quality", "fairness", "freshness", "identity"]
 
 
 @dag(

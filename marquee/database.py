@@ -23,7 +23,10 @@ AIRFLOW = "airflow"
 _SCHEMA_FILES = (
     "marquee/schema.sql",
     "ingestion/schema.sql",
-    *(f"ingestion/identity/{part}.sql" for part in ("schema", "evidence", "resolution", "settling", "reading")),
+    *(
+        f"ingestion/identity/{part}.sql"
+        for part in ("schema", "evidence", "resolution", "settling", "reading", "suspicion")
+    ),
     "ingestion/segments/schema.sql",
     "activation/schema.sql",
 )

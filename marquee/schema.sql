@@ -167,7 +167,7 @@ create table if not exists ops.model_promotions (
 
 create table if not exists ops.quality_verdicts (
     run_key text not null,
-    check_kind text not null check (check_kind in ('drift', 'fairness', 'quality', 'freshness')),
+    check_kind text not null,
     subject text not null,
     metric text not null,
     value double precision,
@@ -178,3 +178,7 @@ create table if not exists ops.quality_verdicts (
     checked_at timestamptz not null,
     primary key (run_key, check_kind, subject, metric)
 );
+-- of a table that is there already, too: checks are added
+alter table ops.quality_verdicts drop constraint if exists quality_verdicts_check_kind_check;
+alter table ops.quality_verdicts add constraint quality_verdicts_check_kind_check
+    check (check_kind in ('drift', 'fairness', 'quality', 'freshness', 'identity'));

@@ -1,1 +1,1 @@
-"""Monitoring: drift, quality, fairness and freshness of what the pipeline made, as verdicts and pages."""
+"""Monitoring: drift, quality, fairness, freshness and identity of what the pipeline made, as verdicts and pages."""

@@ -71,13 +71,14 @@ def _kind(name: str) -> Kind:
 
 
 def _parts(kind: Kind) -> Sequence[Part]:
-    from monitoring import drift, fairness, freshness, quality
+    from monitoring import drift, fairness, freshness, identity, quality
 
     parts: dict[Kind, Sequence[Part]] = {
         "drift": drift.PARTS,
         "quality": quality.PARTS,
         "fairness": fairness.PARTS,
         "freshness": freshness.PARTS,
+        "identity": identity.PARTS,
     }
     return parts[kind]
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from marquee.errors import MarqueeError
 
-Kind = Literal["drift", "quality", "fairness", "freshness"]
+Kind = Literal["drift", "quality", "fairness", "freshness", "identity"]
 VerdictName = Literal["pass", "warn", "fail"]
 
 _FROM_WORST: tuple[VerdictName, ...] = ("fail", "warn", "pass")

@@ -67,6 +67,17 @@ begin
 end
 $$;
 
+-- The pairs that somebody parted, as low_id << 32 | high_id.
+create or replace function identity.parted_pairs() returns bigint[] language sql stable as $$
+    select array(
+        select (least(l.identifier_id, h.identifier_id)::bigint << 32) | greatest(l.identifier_id, h.identifier_id)
+        from identity.decisions
+        inner join identity.identifiers as l on l.identifier_key = decisions.low_key
+        inner join identity.identifiers as h on h.identifier_key = decisions.high_key
+        where decisions.decision = 'parted'
+    )
+$$;
+
 -- Links that join at `moment`, once a pair: in force, of kinds that join, at neither end blocked or one of `crowded`.
 create or replace function identity.joining_links(nodes integer[], crowded integer[], moment timestamptz)
 returns table (low_id integer, high_id integer, low_kind_id smallint, high_kind_id smallint, first_seen_at timestamptz)
@@ -78,13 +89,7 @@ declare
         from identity.blocked_keys inner join identity.identifiers using (identifier_key)
     );
     outside integer[] := crowded || blocked;
-    parted bigint[] := array(
-        select (least(l.identifier_id, h.identifier_id)::bigint << 32) | greatest(l.identifier_id, h.identifier_id)
-        from identity.decisions
-        inner join identity.identifiers as l on l.identifier_key = decisions.low_key
-        inner join identity.identifiers as h on h.identifier_key = decisions.high_key
-        where decisions.decision = 'parted'
-    );
+    parted bigint[] := identity.parted_pairs();
 begin
     return query
     select links.low_id, links.high_id, links.low_kind_id, links.high_kind_id, links.first_seen_at

@@ -20,6 +20,7 @@ class CheckKind(StrEnum):
     QUALITY = "quality"
     FAIRNESS = "fairness"
     FRESHNESS = "freshness"
+    IDENTITY = "identity"
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def check(kinds: Annotated[list[CheckKind] | None, typer.Argument(help="Kinds; all when left out.")] = None) -> None:
-    """Look at the pipeline now: drift, quality, fairness, freshness; exits with 1 when something fails."""
+    """Look at the pipeline now: drift, quality, fairness, freshness, identity; exits with 1 when something fails."""
     from marquee.clock import utc_now
     from monitoring.checks import report_path, run_check
     from monitoring.verdicts import overall

@@ -1,12 +1,15 @@
-"""`marquee identity`: links that wait for a decision, and links that a person takes away."""
+"""`marquee identity`: links that wait for a decision, links that a person takes away, profiles that look wrong."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-identity = typer.Typer(help="Identity: review held links, join or part identifiers.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from ingestion.identity.suspects import Suspect
+
+identity = typer.Typer(help="Identity: review held links and suspects, join or part identifiers.", no_args_is_help=True)
 console = Console()
 
 _One = Annotated[str, typer.Argument(metavar="ONE", help="An identifier, as `kind:value`.")]
@@ -33,6 +36,36 @@ def review() -> None:
 
 
 @identity.command()
+def suspects(
+    subscriber: Annotated[str | None, typer.Argument(help="One profile, with the identifiers of each reason.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many to list.")] = 20,
+) -> None:
+    """List the profiles that are most likely more than one person, and why."""
+    from ingestion.identity.resolving import current_subscriber
+    from ingestion.identity.suspects import read_suspects
+    from marquee import database
+
+    with database.connect() as connection:
+        found = read_suspects(connection)
+        present = None if subscriber is None else current_subscriber(connection, subscriber)
+    if subscriber is None:
+        _list_suspects(found, top)
+        return
+    suspect = next((one for one in found if one.subscriber_id == present), None)
+    if suspect is None:
+        console.print(f"Nothing speaks against {subscriber}.", highlight=False)
+        return
+    table = Table("points", "reason", Column("one", overflow="fold"), Column("other", overflow="fold"), "said by")
+    for reason in suspect.reasons:
+        said_by = f"{reason.source} {reason.evidence}" if reason.source else ""
+        table.add_row(
+            str(reason.points), f"{reason.reason}: {reason.detail}", reason.identifier, reason.other_identifier, said_by
+        )
+    console.print(table)
+    console.print("Take a wrong link away with  marquee identity unlink ONE OTHER --reason TEXT", markup=False)
+
+
+@identity.command()
 def accept(one: _One, other: _Other, reason: _Reason) -> None:
     """Join two identifiers, whatever a profile's limits say."""
     _decide(one, other, "joined", reason)
@@ -54,6 +87,24 @@ def unlink(one: _One, other: _Other, reason: _Reason) -> None:
 def undecide(one: _One, other: _Other, reason: _Reason) -> None:
     """Leave a pair to the rules again."""
     _decide(one, other, None, reason)
+
+
+def _list_suspects(found: "list[Suspect]", top: int) -> None:
+    if not found:
+        console.print("Nothing speaks against any profile.")
+        return
+    table = Table("score", Column("subscriber", no_wrap=True), "why")
+    for suspect in found[:top]:
+        table.add_row(
+            str(suspect.score),
+            suspect.subscriber_id,
+            "\n".join(f"{one.reason}: {one.detail}" for one in suspect.reasons),
+        )
+    console.print(table)
+    console.print(
+        f"{min(top, len(found))} of {len(found):,} suspects. See one with  marquee identity suspects SUBSCRIBER",
+        markup=False,
+    )
 
 
 def _decide(one: str, other: str, decision: Literal["joined", "parted"] | None, reason: str) -> None:

@@ -60,7 +60,7 @@ def test_no_run_key_leads_out_of_the_reports_folder(world: World) -> None:
 
 
 def test_an_unknown_check_is_refused_by_name(world: World) -> None:
-    with pytest.raises(CheckError, match="'smell'; the checks are drift, quality, fairness, freshness"):
+    with pytest.raises(CheckError, match="'smell'; the checks are drift, quality, fairness, freshness, identity"):
         run_check("smell", RUN, NOW, world.settings)
 
 

@@ -35,6 +35,10 @@ create table marts.dim_content (content_id text, title text, genres text[], is_s
 create table marts.fct_content_tag_issues (
     content_id text, title text, content_type text, issue text, tags text, detail text
 );
+create table marts.fct_identity_suspects (
+    subscriber_id text, reason text, points integer, score integer, identifier text, other_identifier text, source text,
+    evidence_id text, found_count integer, detail text
+);
 create table marts.fct_high_value_paths (
     outcome text, path text[], subscriber_count bigint, support float8, lift float8, lift_low float8, lift_high float8,
     is_simulated boolean
