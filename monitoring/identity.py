@@ -20,7 +20,7 @@ from monitoring.warehouse import require_tables
 # two reasons of the weightiest sort
 _LIKELY_WRONG = 6
 _SHARE_LIMITS = Limits(warn=0.01, fail=0.05)
-_SHOWN = 50
+_SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -53,21 +53,16 @@ def examine_profiles(connection: Connection[DictRow], as_of: datetime, settings:
             "profiles", "likely_wrong_share", likely_count / max(total, 1), _SHARE_LIMITS,
             f"{likely_count} of {total} profiles score {_LIKELY_WRONG} or more",
         ),
-        *(note(name, "profile_count", count) for (name, _), count in sorted(counts.items())),
+        *(note(name, "profile_count", count, f"{points} points") for (name, points), count in sorted(counts.items())),
     ]  # fmt: skip
     return Examination(
         findings,
         [
             _explanation(),
             report_page.table(
-                "Reasons",
-                ("reason", "points", "profiles"),
-                [(name, points, count) for (name, points), count in sorted(counts.items(), key=lambda item: -item[1])],
-            ),
-            report_page.table(
                 f"Profiles to look at, the worst {_SHOWN}",
-                ("score", "subscriber", "why", "link", "said by"),
-                [_row(of_one) for of_one in _worst(reasons)],
+                ("subscriber", "score", "points", "reason", "detail", "example", "said by"),
+                [row for of_one in _worst(reasons) for row in _rows(of_one)],
             ),
         ],
     )
@@ -98,15 +93,20 @@ def _worst(reasons: Sequence[Reason]) -> list[list[Reason]]:
     return list(of_profile.values())[:_SHOWN]
 
 
-def _row(reasons: Sequence[Reason]) -> tuple[object, ...]:
-    """A profile's line: each reason with its link, under each other in the same order."""
-    return (
-        reasons[0].score,
-        reasons[0].subscriber_id,
-        "<br>".join(f"{reason.reason}: {reason.detail}" for reason in reasons),
-        "<br>".join(reason.link or "–" for reason in reasons),
-        "<br>".join(reason.source or "–" for reason in reasons),
-    )
+def _rows(reasons: Sequence[Reason]) -> list[tuple[object, ...]]:
+    """A line a reason; the profile and its score stand on the first."""
+    return [
+        (
+            reason.subscriber_id if place == 0 else "",
+            reason.score if place == 0 else "",
+            reason.points,
+            reason.reason,
+            reason.detail,
+            reason.link or "–",
+            reason.source or "–",
+        )
+        for place, reason in enumerate(reasons)
+    ]
 
 
 def _explanation() -> object:

@@ -86,6 +86,10 @@ def navigation(settings: Settings, site: str = "") -> Sequence[Link]:
         *(mailbox if settings.is_email_local else []),
         Link("Pipeline", f"http://localhost:{settings.airflow_port}/", "Airflow: every DAG, task and log."),
         Link("Data docs", f"{site}/dbt-docs", "dbt: every model, column, test and where it comes from."),
-        Link("Reports", f"{site}/reports", "Drift, quality, fairness and freshness, with their verdicts."),
+        Link(
+            "Reports",
+            f"{site}/reports",
+            "Drift, quality, fairness, freshness and doubtful identities, with their verdicts.",
+        ),
         Link("API", f"{site}/docs", "The endpoints, with examples to try."),
     ]

@@ -176,8 +176,8 @@ begin
 end
 $$;
 
--- Contacts of one profile that contradict each other, or all agree in name and year of birth. Of names one may be the
--- beginning of the other, years of birth may be written with two digits or be a year apart.
+-- Contacts of one profile that contradict each other, or agree in the year of birth, which two people seldom do. Of names
+-- one may be the beginning of the other, years of birth may be written with two digits or be a year apart.
 create or replace function identity.contradicted_profiles(rivals integer[])
 returns table (
     profile_id integer, reason text, low_id integer, high_id integer, source text, evidence text, found_count integer,
@@ -233,18 +233,17 @@ begin
         ) as said (reason, is_so)
         where said.is_so
         union all
-        select profile_id, 'contacts agree', low_id, high_id, source, source_key
+        select profile_id, 'birth years agree', low_id, high_id, source, source_key
         from compared
         where profile_id in (
             select profile_id from compared group by profile_id
-            having bool_and(not has_other_name and not has_other_year)
-                and bool_and(has_other_name is not null and has_other_year is not null)
+            having bool_and(has_other_year is false)
         )
     )
     select distinct on (said.profile_id, said.reason)
         said.profile_id, said.reason, said.low_id, said.high_id, said.source, said.source_key,
         count(*) over (partition by said.profile_id, said.reason)::integer,
-        format('%s of its pairs of CRM contacts', count(*) over (partition by said.profile_id, said.reason))
+        format('pairs of its CRM contacts: %s', count(*) over (partition by said.profile_id, said.reason))
     from said
     order by said.profile_id, said.reason, said.low_id, said.high_id;
 end
@@ -347,7 +346,7 @@ begin
         followed.profile_id, followed.former_id, followed.identifier_id, followed.source, followed.message_id,
         count(*) over (partition by followed.profile_id)::integer,
         format(
-            '%s times, in two countries or time zones within 30 minutes',
+            'moments in two countries or time zones within 30 minutes: %s',
             count(*) over (partition by followed.profile_id)
         )
     from followed
@@ -390,7 +389,7 @@ begin
         select * from of_graph
         union all
         select profile_id, 'in two places at one time', low_id, high_id, source, evidence, found_count, detail
-        from identity.divided_profiles(array(select profile_id from of_graph where reason <> 'contacts agree'))
+        from identity.divided_profiles(array(select profile_id from of_graph where reason <> 'birth years agree'))
     ),
     weights (reason, points) as (
         values
@@ -404,7 +403,7 @@ begin
         ('a link is held', 2),
         ('countries differ', 1),
         ('near its limits', 1),
-        ('contacts agree', -2)
+        ('birth years agree', -2)
     )
     select
         identity.subscriber_id(profile.identifier_key), reasons.reason, weights.points, lk.kind || ':' || l.value,

@@ -14,7 +14,10 @@ from marquee.settings import Settings
 from tests.ingestion.identity.truth import NEVER_NAMED, NEVER_SIGNED_IN, WITHHELD, evaluate
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-_BUILD = ["run", "--select", "+int_identifiers_resolved", "+dim_households", "+dim_subscriber_redirects"]
+_BUILD = [
+    "run", "--select", "+int_identifiers_resolved", "+dim_households", "+dim_subscriber_redirects",
+    "fct_identity_suspects",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +53,17 @@ def test_pairs_of_identifiers_are_those_that_records_join(house: Settings) -> No
     # of what is not found, nothing could be: there is no record, or its owner does not allow the house to keep it
     assert set(evaluation.missed) == {NEVER_NAMED, NEVER_SIGNED_IN, WITHHELD}
     assert evaluation.all_pairs.recall > 0.85
+
+
+def test_the_mart_of_suspects_says_what_the_graph_says_now(house: Settings) -> None:
+    with database.connect(house) as connection:
+        rows = connection.execute("select * from marts.fct_identity_suspects").fetchall()
+        # one client says of two people with accounts that they are one
+        assert {(row["reason"], row["score"]) for row in rows} == {("a link is held", 2)}
+        one, other = rows[0]["identifier"], rows[0]["other_identifier"]
+        connection.execute("select identity.decide(%s, %s, 'parted', 'a test', %s)", (one, other, NOW))
+        assert connection.execute("select * from marts.fct_identity_suspects").fetchall() == []
+        connection.rollback()
 
 
 def test_a_build_from_nothing_resolves_the_same(house: Settings) -> None:

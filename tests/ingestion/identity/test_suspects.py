@@ -99,6 +99,10 @@ def test_contacts_that_contradict_each_other_are_named_and_other_spellings_are_n
     assert read_suspects(graph) == []
     _describe(graph, "c2", birth_year="1988", gender="unknown")
     assert read_suspects(graph) == []
+    # a pet name: the year of birth speaks for one person
+    _describe(graph, "c2", first_name="Sasha")
+    (suspect,) = read_suspects(graph)
+    assert (_names(suspect), suspect.score) == ({"first names differ", "birth years agree"}, 1)
     _describe(graph, "c2", first_name="Mina", birth_year="1960", gender="F", country="FR")
     (suspect,) = read_suspects(graph)
     assert _names(suspect) == {"first names differ", "birth years differ", "genders differ", "countries differ"}

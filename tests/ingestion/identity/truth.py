@@ -121,14 +121,17 @@ def read_owners(settings: Settings) -> dict[Identifier, frozenset[str]]:
 
 
 def read_records(folder: Path) -> Iterator[Said]:
-    """What every readable record of every extract names."""
+    """What every readable record of every extract names; billing takes back what it says of a deleted subscription."""
     for call in _json_records(folder / "events"):
         yield _said_by_call(call)
     for path in sorted((folder / "crm").glob("*.csv")):
         for row in _csv_records(path):
             yield _said(crm_id=row["crm_id"], user_id=row["user_id"], email=row["email"], phone=row["phone"])
-    for version in _json_records(folder / "billing"):
-        yield _said(billing_id=version.get("id"), user_id=version.get("user_id"), email=version.get("email"))
+    versions = list(_json_records(folder / "billing"))
+    deleted = {version.get("id") for version in versions if version.get("deleted")}
+    for version in versions:
+        if version.get("id") not in deleted:
+            yield _said(billing_id=version.get("id"), user_id=version.get("user_id"), email=version.get("email"))
     for invoice in _json_records(folder / "invoices"):
         yield _said(billing_id=invoice.get("subscription"))
     for mail in _json_records(folder / "email_provider"):
