@@ -121,16 +121,15 @@ def read_owners(settings: Settings) -> dict[Identifier, frozenset[str]]:
 
 
 def read_records(folder: Path) -> Iterator[Said]:
-    """What every readable record of every extract names; billing takes back what it says of a deleted subscription."""
+    """What every readable record of every extract names; of a subscription the newest version, unless it is deleted."""
     for call in _json_records(folder / "events"):
         yield _said_by_call(call)
     for path in sorted((folder / "crm").glob("*.csv")):
         for row in _csv_records(path):
             yield _said(crm_id=row["crm_id"], user_id=row["user_id"], email=row["email"], phone=row["phone"])
-    versions = list(_json_records(folder / "billing"))
-    deleted = {version.get("id") for version in versions if version.get("deleted")}
-    for version in versions:
-        if version.get("id") not in deleted:
+    versions = sorted(_json_records(folder / "billing"), key=lambda version: str(version.get("updated_at")))
+    for version in {version.get("id"): version for version in versions}.values():
+        if not version.get("deleted"):
             yield _said(billing_id=version.get("id"), user_id=version.get("user_id"), email=version.get("email"))
     for invoice in _json_records(folder / "invoices"):
         yield _said(billing_id=invoice.get("subscription"))
