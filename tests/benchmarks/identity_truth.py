@@ -305,7 +305,7 @@ def _resolve_keys(
         connection.execute("select identity.adopt_rules(%s::jsonb, %s)", (json.dumps(rules), _NOW))
         connection.commit()
         started = time.perf_counter()
-        connection.execute("select identity.open_incoming()")
+        connection.execute("select identity.open_incoming(false)")
         statement = (
             "copy pg_temp.incoming_links (left_kind, left_value, right_kind, right_value, source, first_seen_at, "
             "last_seen_at, arrived_at, evidence) from stdin"
@@ -317,7 +317,7 @@ def _resolve_keys(
                     copy.write_row(
                         ("record", record["unique_id"], kind, value, "febrl", _NOW, _NOW, _NOW, record["unique_id"])
                     )
-        connection.execute("select identity.apply_incoming(%s)", (_NOW,))
+        connection.execute("select identity.apply_incoming('pg_temp.incoming_links', %s)", (_NOW,))
         connection.commit()
         seconds = time.perf_counter() - started
         return {value: whose for (kind, value), whose in _found(connection).items() if kind == "record"}, seconds
