@@ -1,6 +1,28 @@
 -- activation: every effect on the outside world is claimed here before it happens.
 create schema if not exists activation;
 
+-- Under which ids a subscriber is known: links, sends and choices keep the one of their day, and after profiles were
+-- joined an older one leads to the present one (docs/identity.md). Everything here that looks for a subscriber asks these.
+-- The marts come with the first build, so the bodies are looked at when they are called.
+set local check_function_bodies = off;
+
+-- The id of a present or former one; one that nobody ever had is given back.
+create or replace function activation.present_id(given text) returns text language sql stable as $$
+    select coalesce(
+        (select subscriber_id from marts.dim_subscriber_redirects where former_subscriber_id = given), given
+    )
+$$;
+
+-- Every id of the subscriber of a present or former one, the present one first.
+create or replace function activation.ids_of(given text) returns text[] language sql stable as $$
+    select present.subscriber_id || array(
+        select former_subscriber_id from marts.dim_subscriber_redirects where subscriber_id = present.subscriber_id
+    )
+    from (select activation.present_id(given) as subscriber_id) as present
+$$;
+
+set local check_function_bodies = on;
+
 -- One row an occurrence of a campaign for a subscriber. The unique key is what makes a message go out once.
 -- `claimed`: about to be sent; `held`: nobody knows yet whether it went; `failed`: the provider refused it for good.
 create table if not exists activation.sends (

@@ -63,14 +63,15 @@ select
     coalesce(subscribers.is_simulated, false) as is_simulated,
     earlier.status as earlier_status,
     earlier.run_key as earlier_run_key,
-    earlier.subscriber_id as earlier_subscriber_id,
+    coalesce(earlier.subscriber_id = any(known.ids), false) as is_earlier_their_own,
+    known.ids,
     -- messages of the category in the span of each cap, in the caps' order
     array(
         select (
             select count(*)
             from activation.sends as sends
             where
-                (sends.subscriber_id = candidates.subscriber_id or sends.email_hash = subscribers.email_hash)
+                (sends.subscriber_id = any(known.ids) or sends.email_hash = subscribers.email_hash)
                 and sends.category = %(category)s
                 and sends.status <> 'failed'
                 and sends.claimed_at > caps.since
@@ -80,6 +81,7 @@ select
         order by caps.place
     ) as message_counts
 from marts.fct_campaign_candidates as candidates
+cross join lateral (select activation.ids_of(candidates.subscriber_id) as ids) as known
 left join marts.dim_subscribers as subscribers on candidates.subscriber_id = subscribers.subscriber_id
 left join lateral (
     select found.status, found.run_key, found.subscriber_id
@@ -88,7 +90,7 @@ left join lateral (
         from activation.sends
         where
             campaign_id = candidates.campaign_id
-            and subscriber_id = candidates.subscriber_id
+            and subscriber_id = any(known.ids)
             and occurrence_key = candidates.occurrence_key
         union all
         select status, run_key, subscriber_id, send_id
@@ -123,7 +125,7 @@ def list_candidates(
 
 
 def is_held_out(campaign: Campaign, subscriber_id: str) -> bool:
-    """Whether the subscriber is one of the share that gets nothing, for comparison: the same answer at every call."""
+    """Whether an id is one of the share that gets nothing, for comparison: the same answer at every call."""
     digest = hashlib.sha256(f"{campaign.campaign_id}:{subscriber_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < campaign.holdout_share * 2**64
 
@@ -146,16 +148,14 @@ def _read(
         return connection.execute(_CANDIDATES, values).fetchall()
     except psycopg.errors.UndefinedTable as error:
         raise CampaignError(
-            "marts.fct_campaign_candidates is not there; build the profiles first: `marquee run`, or the DAG "
-            "build_profiles"
+            f"the marts are not all there ({error.diag.message_primary}); build the profiles first: `marquee run`, or "
+            "the DAG build_profiles"
         ) from error
 
 
 def _judged(row: DictRow, campaign: Campaign, run_key: str, permitted: frozenset[str]) -> Candidate:
     is_sent_in_run = (
-        row["earlier_status"] == "sent"
-        and row["earlier_run_key"] == run_key
-        and row["earlier_subscriber_id"] == row["subscriber_id"]
+        row["earlier_status"] == "sent" and row["earlier_run_key"] == run_key and row["is_earlier_their_own"]
     )
     return Candidate(
         subscriber_id=row["subscriber_id"],
@@ -176,7 +176,8 @@ def _exclusion(row: DictRow, campaign: Campaign, run_key: str, permitted: frozen
         (not row["email"] or not row["email_hash"], Exclusion.NO_ADDRESS),
         (row["subscriber_id"] not in permitted, Exclusion.NO_CONSENT),
         (not row["is_deliverable"], Exclusion.UNDELIVERABLE),
-        (is_held_out(campaign, row["subscriber_id"]), Exclusion.HOLDOUT),
+        # who got nothing under a former id goes on getting nothing
+        (any(is_held_out(campaign, one) for one in row["ids"]), Exclusion.HOLDOUT),
         (_is_capped(campaign, row["message_counts"]), Exclusion.FREQUENCY_CAP),
     )
     return next((reason for holds, reason in checks if holds), None)

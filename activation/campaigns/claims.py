@@ -22,7 +22,7 @@ from psycopg.rows import DictRow
 from activation.campaigns.audience import Candidate, Exclusion
 from activation.campaigns.definitions import Campaign, CampaignError
 from activation.channels.email.sender import ActivityUnavailableError, EmailSender
-from activation.preferences.permission import PERMITTED, Addressee, permission_parameters
+from activation.preferences.permission import PERMITTED, Addressee, permission_parameters, read_permitted
 from marquee.settings import Settings
 
 _log = structlog.get_logger()
@@ -35,8 +35,8 @@ _LOCAL_LAG = timedelta(seconds=13)
 _ASK_EVERY = timedelta(seconds=0.1)
 
 
-# One statement reads consent and claims, so that nothing comes between. A dead run's claim that did not go out is taken
-# over, with its id.
+# One statement reads consent and claims, so that nothing comes between: not even a build that has just joined two
+# candidates. A dead run's claim that did not go out is taken over, with its id.
 _CLAIM = f"""
 insert into activation.sends (
     send_id, campaign_id, category, subscriber_id, occurrence_key, email_hash, status, run_key, claimed_at
@@ -45,6 +45,14 @@ select
     %(send_id)s, %(campaign_id)s, %(category)s, subscriber_id, %(occurrence_key)s, %(email_hash)s, 'claimed',
     %(run_key)s, %(now)s
 from ({PERMITTED}) as permitted
+where not exists (
+    select from activation.sends as earlier
+    where
+        earlier.campaign_id = %(campaign_id)s
+        and earlier.subscriber_id = any(activation.ids_of(permitted.subscriber_id))
+        and earlier.occurrence_key = %(occurrence_key)s
+        and earlier.send_id <> %(send_id)s
+)
 on conflict (send_id) do update
 set status = 'claimed', run_key = excluded.run_key, claimed_at = excluded.claimed_at, reason = null, settled_at = null
 returning send_id
@@ -151,10 +159,11 @@ def claim(
     except psycopg.errors.UniqueViolation:
         # somebody has this occurrence: the constraint is what holds when everything else has failed
         return Exclusion.ALREADY_SENT
-    if not is_claimed:
-        release(connection, [send_id])
-        return Exclusion.NO_CONSENT
-    return None
+    if is_claimed:
+        return None
+    release(connection, [send_id])
+    is_permitted = read_permitted(connection, campaign.consent_purpose, [addressee])
+    return Exclusion.ALREADY_SENT if is_permitted else Exclusion.NO_CONSENT
 
 
 def new_send_id() -> UUID:

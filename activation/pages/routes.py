@@ -39,8 +39,10 @@ def show_homepage(
 ) -> Response:
     sample = runtime.read_sample()
     is_asked_for = subscriber_id is not None or anonymous_id is not None
-    chosen = subscriber_id or "" if is_asked_for or not sample else sample[0].subscriber_id
-    page = build_homepage(runtime.recommender, chosen or None, utc_now(), anonymous_id)
+    asked_for = subscriber_id or "" if is_asked_for or not sample else sample[0].subscriber_id
+    page = build_homepage(runtime.recommender, asked_for or None, utc_now(), anonymous_id)
+    # a former id finds who has it now
+    chosen = (page.subscriber_id or asked_for) if asked_for else ""
     runtime.log_homepage(page)
     is_demo = runtime.settings.is_email_local
     return runtime.pages.render(

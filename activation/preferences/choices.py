@@ -1,7 +1,8 @@
 """What a subscriber allows, by purpose: read as it stands now, and changed.
 
-In: a subscriber id and the choices made. Out: `Preferences`, and rows of activation.preference_changes, which serving
-looks at in every request and campaigns before every send, and which ingestion reads back as consents.
+In: a subscriber's present or a former id, and the choices made. Out: `Preferences`, and rows of
+activation.preference_changes, which serving looks at in every request and campaigns before every send, and which
+ingestion reads back as consents.
 """
 
 from collections.abc import Mapping
@@ -55,26 +56,26 @@ select distinct on (purpose) purpose, is_permitted, is_said
 from (
     select purpose, is_permitted, is_said, effective_at, is_locked
     from marts.fct_consents
-    where subscriber_id = %(id)s
+    where subscriber_id = activation.present_id(%(id)s)
     union all
     select purpose, is_granted, true, changed_at, false
     from activation.preference_changes
-    where subscriber_id = %(id)s
+    where subscriber_id = any(activation.ids_of(%(id)s))
 ) as said
 order by purpose, is_locked desc, effective_at desc nulls last, is_permitted
 """
 
 _FACTS = """
 select
-    email, age_band, gender, occupation, country, plan, subscription_status, lifecycle_stage, last_active_at,
-    identifier_count, is_simulated,
+    subscriber_id, email, age_band, gender, occupation, country, plan, subscription_status, lifecycle_stage,
+    last_active_at, identifier_count, is_simulated,
     (select count(*) from marts.fct_interactions as i where i.subscriber_id = s.subscriber_id) as interaction_count,
     (
         select array_agg(genre order by share::float8 desc)
         from jsonb_each_text(coalesce(genre_affinities, '{}')) as affinities (genre, share)
     ) as genres
 from marts.dim_subscribers as s
-where subscriber_id = %(id)s
+where subscriber_id = activation.present_id(%(id)s)
 """
 
 
@@ -83,12 +84,13 @@ def read_preferences(connection: Connection[DictRow], subscriber_id: str) -> Pre
     row = connection.execute(_FACTS, {"id": subscriber_id}).fetchone()
     if row is None:
         return None
+    present_id = row.pop("subscriber_id")
     facts = KnownFacts(
         masked_email=_masked(row.pop("email")),
         top_genres=tuple(row.pop("genres") or ())[:3],
         **row,
     )
-    return Preferences(subscriber_id, facts, read_granted(connection, subscriber_id))
+    return Preferences(present_id, facts, read_granted(connection, subscriber_id))
 
 
 def read_granted(connection: Connection[DictRow], subscriber_id: str) -> frozenset[str]:
@@ -104,10 +106,16 @@ def record_choices(
     changed_via: ChangedVia,
     now: datetime,
 ) -> int:
-    """Store each choice that differs from what holds; returns how many did. A repeated call changes nothing."""
+    """Store each choice that differs from what holds; returns how many did. A repeated call changes nothing.
+
+    It is stored under the id that the link had: should joined profiles be parted again, each keeps what it was told.
+    """
     with connection.transaction():
         # two windows of one subscriber take turns, so that the newest row is the newest click
-        connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"preferences {subscriber_id}",))
+        connection.execute(
+            "select pg_advisory_xact_lock(hashtextextended('preferences ' || activation.present_id(%s), 0))",
+            (subscriber_id,),
+        )
         rows = connection.execute(_CURRENT, {"id": subscriber_id}).fetchall()
         permitted = {row["purpose"]: row["is_permitted"] for row in rows}
         said = {row["purpose"] for row in rows if row["is_said"]}

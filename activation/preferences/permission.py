@@ -2,8 +2,8 @@
 
 In: subscriber ids with the hash of the address each is written to. Out: those who may be. The rule is
 `choices.read_granted`'s, the newest word wherever it was said or else the region's default, and one more: whoever took
-leave under an id that this address had before (ids change when identities merge) is not written to there again on the
-strength of an older consent.
+leave under an id that this address had before (an address can move to another profile) is not written to there again
+on the strength of an older consent.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from psycopg.rows import DictRow
 PERMITTED = """
 with people as (
 
-    select subscriber_id, email_hash
+    select subscriber_id, email_hash, activation.ids_of(subscriber_id) as ids
     from unnest(%(subscriber_ids)s::text[], %(email_hashes)s::text[]) as wanted (subscriber_id, email_hash)
 
 ),
@@ -28,14 +28,15 @@ said as (
     where consents.purpose = %(purpose)s
     union all
     select people.subscriber_id, changes.is_granted, changes.changed_at, false
-    from people inner join activation.preference_changes as changes using (subscriber_id)
+    from people inner join activation.preference_changes as changes on changes.subscriber_id = any(people.ids)
     where changes.purpose = %(purpose)s
     union all
     -- the address's other ids can refuse for it, never allow
     select people.subscriber_id, changes.is_granted, changes.changed_at, false
     from people
     inner join activation.sends using (email_hash)
-    inner join activation.preference_changes as changes on sends.subscriber_id = changes.subscriber_id
+    inner join activation.preference_changes as changes
+        on changes.subscriber_id = any(activation.ids_of(sends.subscriber_id))
     where changes.purpose = %(purpose)s and not changes.is_granted
 
 ),

@@ -28,7 +28,8 @@ SubscriberId = Annotated[
         min_length=1,
         max_length=200,
         pattern=_ID_PATTERN,
-        description="Id of the unified profile (`marts.dim_subscribers`). Leave out for a visitor nobody knows.",
+        description="Id of the unified profile (`marts.dim_subscribers`), or one that it had before profiles were "
+        "joined. Leave out for a visitor nobody knows.",
         examples=[_EXAMPLE_SUBSCRIBER],
     ),
 ]

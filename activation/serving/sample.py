@@ -88,9 +88,11 @@ from (
     from marts.fct_consents
     where subscriber_id = any(%(ids)s) and purpose = 'personalization'
     union all
-    select subscriber_id, is_granted, changed_at, false
-    from activation.preference_changes
-    where subscriber_id = any(%(ids)s) and purpose = 'personalization'
+    select wanted.subscriber_id, is_granted, changed_at, false
+    from unnest(%(ids)s::text[]) as wanted (subscriber_id)
+    inner join activation.preference_changes as changes
+        on changes.subscriber_id = any(activation.ids_of(wanted.subscriber_id))
+    where purpose = 'personalization'
 ) as said
 order by subscriber_id, is_locked desc, effective_at desc nulls last, is_permitted
 """

@@ -1,7 +1,7 @@
 """Who asks, and what may be done for them: identity, consent to personalization and what was consumed already.
 
-In: a subscriber id or an anonymous id. Out: a `Subscriber`, read in one round trip at the moment of the request, so
-that a choice in the preference centre counts from the next request on.
+In: a present or former subscriber id, or an anonymous id. Out: a `Subscriber`, read in one round trip at the moment of
+the request, so that a choice in the preference centre counts from the next request on.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ _FIND = """
 with wanted as (
 
     select coalesce(
-        %(subscriber_id)s::text,
+        activation.present_id(%(subscriber_id)s::text),
         (
             select subscriber_id
             from marts.dim_subscriber_identifiers
@@ -33,7 +33,8 @@ choices as (
     where purpose = 'personalization'
     union all
     select is_granted, changed_at, false
-    from activation.preference_changes inner join wanted using (subscriber_id)
+    from activation.preference_changes as changes
+    inner join wanted on changes.subscriber_id = any(activation.ids_of(wanted.subscriber_id))
     where purpose = 'personalization'
 
 )

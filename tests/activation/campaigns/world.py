@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from activation.campaigns import definitions
 from activation.campaigns.definitions import Campaign, Cap
-from tests.activation.serving.world import NOW, build_marts
+from tests.activation.serving.world import NOW, build_marts, join_profiles
 
 CAMPAIGN = "re_engagement"
 OCCURRENCE = "since:2026-01-20"
@@ -126,6 +126,12 @@ def withdraw(connection: Connection[DictRow], subscriber_id: str, at: datetime =
         "values (%s, 'email_marketing', false, 'preference_centre', %s)",
         (subscriber_id, at),
     )
+
+
+def join_candidates(connection: Connection[DictRow], former_id: str, present_id: str) -> None:
+    """Two candidates turn out to be one person."""
+    join_profiles(connection, former_id, present_id)
+    connection.execute("delete from marts.fct_campaign_candidates where subscriber_id = %s", (former_id,))
 
 
 def captured(connection: Connection[DictRow]) -> Mapping[str, list[DictRow]]:

@@ -182,6 +182,28 @@ def test_a_profile_that_is_gone_says_so(client: TestClient, house: Settings, hou
     assert client.post(address, headers=PEOPLE).status_code == 410
 
 
+def test_a_link_mailed_before_profiles_were_joined_opens_the_present_one(
+    client: TestClient, house: Settings, house_db: Connection[DictRow]
+) -> None:
+    link = f"/preferences/{sign_subscriber(world.COMEDY_LOVER, house)}"
+    world.join_profiles(house_db, world.COMEDY_LOVER, world.DRAMA_LOVER)
+    page = client.get(link, headers=PEOPLE)
+    assert page.status_code == 200
+    assert "5 titles" in page.text
+    assert f"/?subscriber_id={world.DRAMA_LOVER}" in page.text
+    saved = client.post(link, data={"granted": ["personalization"]}, headers=PEOPLE)
+    assert "Saved. Your choice counts from now on." in saved.text
+    # one person, one answer, whichever link is opened; the same word under the other id is no new one
+    for subscriber_id in (world.COMEDY_LOVER, world.DRAMA_LOVER):
+        assert read_granted(house_db, subscriber_id) == {"personalization"}
+        address = path_of(unsubscribe_url(subscriber_id, house))
+        assert client.post(address, data=ONE_CLICK).status_code == 200
+    assert changes(house_db) == [("email_marketing", False, "preference_centre")]
+    # should they be parted again, each keeps what it was told
+    stored = house_db.execute("select subscriber_id from activation.preference_changes").fetchall()
+    assert stored == [{"subscriber_id": world.COMEDY_LOVER}]
+
+
 def test_where_emails_leave_the_house_nobody_s_preferences_are_handed_out(house: Settings, client: TestClient) -> None:
     demo = client.get("/preferences", headers=PEOPLE).text + client.get("/", headers=PEOPLE).text
     assert demo.count('href="/preferences/') >= 4

@@ -48,6 +48,27 @@ def test_a_list_follows_the_taste_and_leaves_out_what_was_consumed(client: TestC
     assert not set(ids(answer)) & {"c01", "c03", "c05"}
 
 
+def test_a_former_id_is_answered_as_the_present_one_and_what_was_refused_under_it_holds(
+    client: TestClient, house_db: Connection[DictRow]
+) -> None:
+    world.join_profiles(house_db, world.COMEDY_LOVER, world.DRAMA_LOVER)
+    present = ask(client, subscriber_id=world.DRAMA_LOVER)
+    assert not present["is_fallback"]
+    assert ids(ask(client, subscriber_id=world.COMEDY_LOVER)) == ids(present)
+    assert not set(ids(present)) & {"c02", "c04"}, "what was consumed under the former id was consumed"
+    page = client.get("/", params={"subscriber_id": world.COMEDY_LOVER}, headers={"accept": "text/html"})
+    assert f'value="{world.DRAMA_LOVER}" selected' in page.text
+    house_db.execute(
+        "insert into activation.preference_changes (subscriber_id, purpose, is_granted, changed_via, changed_at) "
+        "values (%s, 'personalization', false, 'preference_centre', %s)",
+        (world.COMEDY_LOVER, world.NOW),
+    )
+    for subscriber_id in (world.COMEDY_LOVER, world.DRAMA_LOVER):
+        assert ask(client, subscriber_id=subscriber_id)["fallback_reason"] == "no_consent"
+    sample = client.get("/v1/subscribers/sample").json()
+    assert {one["subscriber_id"]: one["kind"] for one in sample}[world.DRAMA_LOVER] == "no consent"
+
+
 def test_what_the_marts_know_as_consumed_is_left_out_even_if_the_features_are_older(
     client: TestClient, house_db: Connection[DictRow]
 ) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from scipy import sparse
@@ -50,6 +50,9 @@ create table marts.dim_subscribers (
 create table marts.dim_subscriber_identifiers (
     identifier_kind text, identifier_value text, subscriber_id text, first_seen_at timestamptz, last_seen_at timestamptz
 );
+create table marts.dim_subscriber_redirects (
+    former_subscriber_id text primary key, subscriber_id text, changed_at timestamptz
+);
 create table marts.dim_content (
     content_id text primary key, content_type text, title text, genres text[], release_year integer,
     duration_minutes integer, maturity_rating text, published_at timestamptz, is_simulated boolean
@@ -64,6 +67,7 @@ create table marts.fct_consents (
     is_locked boolean default false, primary key (subscriber_id, purpose)
 );
 create index on marts.fct_interactions (subscriber_id);
+create index on marts.dim_subscriber_redirects (subscriber_id);
 create index on marts.dim_subscriber_identifiers (identifier_value, identifier_kind);
 create table features.ftr_subscriber__sequence (
     subscriber_id text, event_timestamp timestamptz, created_at timestamptz, recent_content_ids text[],
@@ -192,6 +196,18 @@ def add_person(connection: Connection[DictRow], person: Person) -> None:
         "(%s, %s, %s, '25_34', 'female', 'librarian', 'premium', 'eu', 'active', %s)",
         (name, moment, NOW, consent),
     )
+
+
+def join_profiles(connection: Connection[DictRow], former_id: str, present_id: str) -> None:
+    """What a build leaves that found two subscribers to be one: rows under one id, and where the other leads."""
+    connection.execute("delete from marts.dim_subscribers where subscriber_id = %s", (former_id,))
+    connection.execute("delete from marts.fct_consents where subscriber_id = %s", (former_id,))
+    for table in ("dim_subscriber_identifiers", "fct_interactions"):
+        connection.execute(
+            sql.SQL("update marts.{} set subscriber_id = %s where subscriber_id = %s").format(sql.Identifier(table)),
+            (present_id, former_id),
+        )
+    connection.execute("insert into marts.dim_subscriber_redirects values (%s, %s, %s)", (former_id, present_id, NOW))
 
 
 def put_online(settings: Settings, run_key: str = "test") -> None:
