@@ -9,7 +9,7 @@ Whole exports, which also say what is gone, are loaded by `ingestion.snapshots`.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from psycopg import Connection, sql
@@ -161,7 +161,7 @@ def _load_events(
         if isinstance(row, Rejection):
             rejections.append(row)
             continue
-        offered = standing_door().admit(row.said, arrival) if isinstance(row, Call) else _arrived(row, now)
+        offered = _offered(row, arrival) if isinstance(row, Call) else _arrived(row, now)
         if since is not None and isinstance(offered, Admitted) and offered.values.occurred_at < since:
             counts += LoadCounts(1, 0, 0, None)
             continue
@@ -172,6 +172,11 @@ def _load_events(
     counts += _store_lot(connection, source, lot)
     quarantine(connection, source, rejections, now)
     return counts + LoadCounts(len(rejections), 0, len(rejections), None)
+
+
+def _offered(call: Call, arrival: Arrival) -> Admission:
+    admission = standing_door().admit(call.said, arrival)
+    return replace(admission, file=call.file, line=call.line) if isinstance(admission, SetAside) else admission
 
 
 def _arrived(record: Record, now: datetime) -> Admitted:

@@ -1,4 +1,4 @@
-"""Readers of extract files: CSV, JSON lines (gzipped or not) and a JSON document, each row to a record or a rejection.
+"""Readers of extract files: CSV, JSON lines (gzipped or not) and a JSON document, each row read or set aside.
 
 In: a file of a source and its pydantic model. Out: an iterator; a row that cannot be read never stops the others.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO, TypeVar, cast
 
-from ingestion.records import Record, Rejection, SourceModel, attempt, payload_of, printable
+from ingestion.records import Rejection, Row, SourceModel, attempt, payload_of, printable
 
 csv.field_size_limit(1_000_000)
 
@@ -21,14 +21,14 @@ WHOLE_FILE = "file"
 Parsed = TypeVar("Parsed")
 
 
-def read_csv(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+def read_csv(path: Path, model: type[SourceModel]) -> Iterator[Row]:
     """Rows of one CSV file; the line is the one on which the row ends."""
     # surrogateescape keeps a wrong byte visible to the model, which then refuses the row
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         yield from _csv_rows(file, path.name, model)
 
 
-def read_json_lines(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+def read_json_lines(path: Path, model: type[SourceModel]) -> Iterator[Row]:
     """Rows of one file of JSON lines, gzipped where its name ends with `.gz`."""
     return read_lines(path, lambda line, file, number: _json_row(line, file, number, model))
 
@@ -46,7 +46,7 @@ def read_lines(path: Path, parse: Callable[[bytes, str, int], Parsed]) -> Iterat
         yield Rejection(path.name, number + 1, WHOLE_FILE, None, f"cannot be read on ({error})", "{}")
 
 
-def read_json_items(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+def read_json_items(path: Path, model: type[SourceModel]) -> Iterator[Row]:
     """Items of one JSON document (`{"items": [...]}`); the line is the item's number."""
     try:
         document = json.loads(path.read_bytes())
@@ -60,17 +60,17 @@ def read_json_items(path: Path, model: type[SourceModel]) -> Iterator[Record | R
         yield validated(item, path.name, number, model)
 
 
-def validated(row: object, file: str, line: int, model: type[SourceModel]) -> Record | Rejection:
+def validated(row: object, file: str, line: int, model: type[SourceModel]) -> Row:
     """A row that is already parsed, checked by its model."""
-    return attempt(lambda: model.model_validate(row).to_record(), file, line, lambda: payload_of(row))
+    return attempt(lambda: model.model_validate(row).to_row(), file, line, lambda: payload_of(row))
 
 
 def _open_binary(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
-def _json_row(line: bytes, file: str, number: int, model: type[SourceModel]) -> Record | Rejection:
-    return attempt(lambda: model.model_validate_json(line).to_record(), file, number, lambda: _json_payload(line))
+def _json_row(line: bytes, file: str, number: int, model: type[SourceModel]) -> Row:
+    return attempt(lambda: model.model_validate_json(line).to_row(), file, number, lambda: _json_payload(line))
 
 
 def _json_payload(line: bytes) -> str:
@@ -81,7 +81,7 @@ def _json_payload(line: bytes) -> str:
     return payload_of(row if isinstance(row, dict) else {"line": printable(line.decode("utf-8", "backslashreplace"))})
 
 
-def _csv_rows(file: TextIO, name: str, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+def _csv_rows(file: TextIO, name: str, model: type[SourceModel]) -> Iterator[Row]:
     reader = csv.reader(file)
     names: list[str] = []
     while True:
@@ -98,7 +98,7 @@ def _csv_rows(file: TextIO, name: str, model: type[SourceModel]) -> Iterator[Rec
             yield _csv_row(cells, names, name, reader.line_num, model)
 
 
-def _csv_row(cells: list[str], names: list[str], file: str, line: int, model: type[SourceModel]) -> Record | Rejection:
+def _csv_row(cells: list[str], names: list[str], file: str, line: int, model: type[SourceModel]) -> Row:
     if len(cells) != len(names):
         reason = f"has {len(cells)} cells where the header has {len(names)}"
         return Rejection(file, line, "row", None, reason, payload_of({"cells": cells}))

@@ -52,9 +52,11 @@ class Rejection:
 
 @dataclass(frozen=True)
 class Call:
-    """A Segment call as an extract holds it; the door makes the row of it."""
+    """A Segment call as a file holds it; the door makes the row of it, or sets it aside with its place in the file."""
 
     said: Mapping[str, object]
+    file: str
+    line: int
 
 
 Row: TypeAlias = Record | Rejection | Call
@@ -111,11 +113,17 @@ class SourceModel(BaseModel):
         """The row as its raw table takes it."""
         raise NotImplementedError
 
+    def to_row(self) -> Record | Mapping[str, object]:
+        """The record, or, of an event, what its call says."""
+        return self.to_record()
 
-def attempt(parse: Callable[[], Record], file: str, line: int, payload: Callable[[], str]) -> Record | Rejection:
+
+def attempt(
+    parse: Callable[[], Record | Mapping[str, object]], file: str, line: int, payload: Callable[[], str]
+) -> Row:
     """Run `parse`; what the model refuses becomes a rejection that names the first bad field."""
     try:
-        return parse()
+        made = parse()
     except ValidationError as error:
         first, *others = error.errors(include_url=False, include_context=False)
         field = ".".join(str(part) for part in first["loc"] if part not in ("str", "datetime")) or "row"
@@ -124,6 +132,7 @@ def attempt(parse: Callable[[], Record], file: str, line: int, payload: Callable
             reason += f" (and {len(others)} more)"
         missing = first["type"] == "missing" or field == "row"
         return Rejection(file, line, field, None if missing else shown(first["input"]), reason, payload())
+    return made if isinstance(made, Record) else Call(made, file, line)
 
 
 def shown(value: object) -> str:

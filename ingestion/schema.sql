@@ -262,6 +262,9 @@ create table if not exists raw.quarantined_events (
     -- when it was admitted after all, or dropped by the policy of then
     replayed_at timestamptz
 );
+-- where a call stood that came in a file
+alter table raw.quarantined_events add column if not exists file text;
+alter table raw.quarantined_events add column if not exists line bigint;
 create unique index if not exists quarantined_events_once
     on raw.quarantined_events (coalesce(message_id, ''), payload_hash);
 create index if not exists quarantined_events_waiting

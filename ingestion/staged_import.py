@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from psycopg.rows import DictRow
 
 from ingestion.connectors import FILE_CONNECTORS
 from ingestion.connectors.imported import IMPORT_FILES, ImportedContent, ImportedSubscriber
+from ingestion.door.fields import object_of
 from ingestion.loading import NOTHING_LOADED, LoadCounts, load_rows
-from ingestion.raw_tables import CMS_CONTENT, CONSENT_RECORDS, EVENTS, ConsentRow, RawTable
+from ingestion.raw_tables import CMS_CONTENT, CONSENT_RECORDS, ConsentRow
 from ingestion.reading import read_csv, validated
-from ingestion.records import Record, Rejection, SourceModel, shown
+from ingestion.records import Call, Record, Rejection, Row, SourceModel, json_text, shown
 from ingestion.source_files import HandedFile
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
@@ -34,15 +36,6 @@ OPTIONS_FILE = "options.json"
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _PURPOSES = ("personalization", "email_marketing", "advertising", "analytics")
 _BATCH_ROWS = 10_000
-# What an imported event says, in the order in which it has always been fingerprinted: another order would make every
-# event that was imported before look new.
-_EVENT_PLACES = tuple(
-    EVENTS.columns.index(name)
-    for name in (
-        "message_id", "event_type", "event", "user_id", "anonymous_id", "device_id", "device_type", "email",
-        "content_id", "watched_fraction", "properties", "occurred_at", "consent_purposes", "is_simulated",
-    )
-)  # fmt: skip
 
 
 class UnreadableFileError(MarqueeError):
@@ -65,7 +58,7 @@ def staged_files(source: str, folder: Path) -> Iterator[HandedFile]:
             handover = FILE_CONNECTORS[source].handover
             yield HandedFile(
                 # the same data as Parquet today and as CSV tomorrow
-                file.name, path, source, file.table, _keyed(rows, file.table), handover, file.columns[0], is_whole=True
+                file.name, path, source, file.table, _keyed(rows), handover, file.columns[0], is_whole=True
             )  # fmt: skip
 
 
@@ -101,7 +94,7 @@ def _unreadable(path: Path, error: Exception) -> str:
     return f"{path.name} cannot be read as {kind} ({error}); export it again"
 
 
-def _read(path: Path, model: type[SourceModel]) -> Iterator[Record | Rejection]:
+def _read(path: Path, model: type[SourceModel]) -> Iterator[Row]:
     if path.suffix == ".csv":
         yield from read_csv(path, model)
         return
@@ -148,23 +141,40 @@ def _whole(value: object) -> object:
     return int(value) if value.is_integer() else value
 
 
-def _keyed(rows: Iterator[Record | Rejection], table: RawTable) -> Iterator[Record | Rejection]:
+def _keyed(rows: Iterator[Row]) -> Iterator[Row]:
     """Give a key to the rows that have none."""
     seen: Counter[str] = Counter()
     for row in rows:
-        if isinstance(row, Rejection) or row.source_key:
+        if isinstance(row, Rejection) or _has_key(row):
             yield row
             continue
-        said = tuple(row.values[place] for place in _EVENT_PLACES) if table is EVENTS else row.values
-        fingerprint = hashlib.blake2b(repr(said).encode("utf-8"), digest_size=12).hexdigest()
+        fingerprint = hashlib.blake2b(repr(_fingerprinted(row)).encode("utf-8"), digest_size=12).hexdigest()
         seen[fingerprint] += 1
         key = f"{fingerprint}-{seen[fingerprint]}"
-        # an event carries its key a second time, as the message id
-        values = (key, *row.values[1:]) if table is EVENTS else row.values
-        yield Record(key, values)
+        yield replace(row, said={**row.said, "messageId": key}) if isinstance(row, Call) else Record(key, row.values)
 
 
-def _typed_by_content(rows: Iterator[Record | Rejection], folder: Path) -> Iterator[Record | Rejection]:
+def _has_key(row: Record | Call) -> bool:
+    return row.said["messageId"] is not None if isinstance(row, Call) else bool(row.source_key)
+
+
+def _fingerprinted(row: Record | Call) -> tuple[object, ...]:
+    """What a row says. Of an event in the order in which it has always been fingerprinted, with the places of columns
+    that an import does not fill: another order would make every event that was imported before look new.
+    """
+    if isinstance(row, Record):
+        return row.values
+    said, properties = row.said, object_of(row.said, "properties")
+    device = object_of(object_of(said, "context"), "device")
+    rest = json_text({name: properties[name] for name in ("interaction_type", "query") if name in properties})
+    return (
+        "", "track", said["event"], said["userId"], said["anonymousId"], device.get("id"), device.get("type"), None,
+        properties.get("content_id"), properties.get("watched_fraction"), rest,
+        datetime.fromisoformat(str(said["timestamp"])), None, False,
+    )  # fmt: skip
+
+
+def _typed_by_content(rows: Iterator[Row], folder: Path) -> Iterator[Row]:
     """Name the event of a row without interaction_type by what its content is."""
     names = {"article": "Article Read", "podcast": "Podcast Played"}
     content = find_file(folder, "content")
@@ -174,17 +184,13 @@ def _typed_by_content(rows: Iterator[Record | Rejection], folder: Path) -> Itera
         for item in _read(content, ImportedContent):
             if isinstance(item, Record) and item.values[type_place] in names:
                 events[item.values[id_place]] = names[str(item.values[type_place])]
-    event_place, content_place, rest_place = (
-        EVENTS.columns.index(name) for name in ("event", "content_id", "properties")
-    )
     for row in rows:
-        event = events.get(row.values[content_place]) if isinstance(row, Record) else None
-        if isinstance(row, Rejection) or event is None or "interaction_type" in json.loads(str(row.values[rest_place])):
-            yield row
+        properties = object_of(row.said, "properties") if isinstance(row, Call) else {}
+        event = events.get(properties.get("content_id"))
+        if isinstance(row, Call) and event is not None and "interaction_type" not in properties:
+            yield replace(row, said={**row.said, "event": event})
         else:
-            values = list(row.values)
-            values[event_place] = event
-            yield Record(row.source_key, tuple(values))
+            yield row
 
 
 def _is_consent_assumed(folder: Path) -> bool:

@@ -35,4 +35,4 @@ def _call(line: bytes, file: str, number: int) -> Row:
     for field in _NEEDED:
         if said.get(field) in (None, ""):
             return Rejection(file, number, field, None, "is missing", payload_of(said))
-    return Call(said)
+    return Call(said, file, number)

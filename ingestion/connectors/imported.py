@@ -1,6 +1,7 @@
 """A user's own files, as docs/import.md describes them: one model a file, and the columns that it must have.
 
-In: a row of a CSV or Parquet file. Out: a record of the raw table that the file fills. Imported rows are not simulated.
+In: a row of a CSV or Parquet file. Out: a record of the raw table that the file fills, or, of an event, a call for the
+door. Imported rows are not simulated.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,6 @@ from ingestion.raw_tables import (
     EMAIL_PROVIDER_EVENTS,
     EVENTS,
     ConsentRow,
-    EventRow,
     RawTable,
 )
 from ingestion.records import (
@@ -32,7 +32,6 @@ from ingestion.records import (
     SourceModel,
     SpelledMoment,
     Text,
-    json_text,
 )
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -55,6 +54,10 @@ def _blank_to_none(value: object) -> object:
 def _read_verdict(value: object) -> object:
     words = {"granted": True, "denied": False, "revoked": False, "withdrawn": False}
     return words.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def _stated(**values: object) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
 
 
 class ImportedSubscriber(SourceModel):
@@ -156,24 +159,22 @@ class ImportedEvent(SourceModel):
             raise ValueError("has no content_id, which only a search may lack")
         return self
 
-    def to_record(self) -> Record:
-        properties = {"interaction_type": self.interaction_type, "query": self.query}
-        return Record(
-            self.event_id or "",
-            EventRow(
-                self.event_id or "",
-                "track",
-                self.occurred_at,
-                event=self._event_name(),
-                user_id=self.user_id,
-                anonymous_id=self.anonymous_id,
-                device_id=self.device_id,
-                device_type=self.device_type,
+    def to_row(self) -> dict[str, object]:
+        return {
+            "type": "track",
+            "messageId": self.event_id,
+            "event": self._event_name(),
+            "userId": self.user_id,
+            "anonymousId": self.anonymous_id,
+            "timestamp": self.occurred_at.isoformat(),
+            "properties": _stated(
+                interaction_type=self.interaction_type,
+                query=self.query,
                 content_id=self.content_id,
                 watched_fraction=self.watched_fraction,
-                properties=json_text({name: value for name, value in properties.items() if value is not None}),
             ),
-        )
+            "context": {"device": _stated(id=self.device_id, type=self.device_type)},
+        }
 
     def _event_name(self) -> str:
         names = {

@@ -78,7 +78,8 @@ class Admitted(NamedTuple):
 class SetAside:
     """A call that the plan does not allow, or that no row can hold: the field, its value, and the reason in words.
 
-    `payload` is JSON of the call, its context reduced, from which it can be admitted again.
+    `payload` is JSON of the call, its context reduced, from which it can be admitted again; `file` and `line` say where
+    a call stood that came in a file.
     """
 
     message_id: str | None
@@ -89,6 +90,8 @@ class SetAside:
     payload: str
     received_at: datetime
     sent_at: datetime | None = None
+    file: str | None = None
+    line: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

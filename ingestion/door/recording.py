@@ -25,14 +25,14 @@ def set_aside(connection: Connection[DictRow], source: str, calls: Sequence[SetA
     columns = [
         (
             call.message_id, payload_hash, call.event, call.field, call.value, call.reason, call.payload, call.sent_at,
-            call.received_at,
+            call.received_at, call.file, call.line,
         )
         for (_, payload_hash), call in ((key, by_key[key]) for key in keys)
     ]  # fmt: skip
     rows = connection.execute(
         "insert into raw.quarantined_events (source, message_id, payload_hash, event, field, value, reason, payload, "
-        "sent_at, received_at) select %s, * from unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], "
-        "%s::text[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[]) "
+        "sent_at, received_at, file, line) select %s, * from unnest(%s::text[], %s::text[], %s::text[], %s::text[], "
+        "%s::text[], %s::text[], %s::jsonb[], %s::timestamptz[], %s::timestamptz[], %s::text[], %s::bigint[]) "
         "on conflict (coalesce(message_id, ''), payload_hash) do nothing "
         "returning coalesce(message_id, '') as message_id, payload_hash",
         (source, *(list(column) for column in zip(*columns, strict=True))),

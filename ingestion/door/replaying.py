@@ -21,12 +21,13 @@ _LOT = 2_000
 
 @dataclass(frozen=True)
 class Reason:
-    """Waiting calls of one event with one reason; `value` is an example."""
+    """Waiting calls of one event with one reason; `value` is an example, `place` the file and line of the first."""
 
     event: str | None
     field: str
     reason: str
     value: str | None
+    place: str | None
     call_count: int
     last_received_at: datetime
 
@@ -53,6 +54,7 @@ def reasons(connection: Connection[DictRow], event: str | None = None) -> list[R
     """Why calls wait, the most frequent reason first."""
     rows = connection.execute(
         "select event, field, reason, min(value) as value, count(*) as call_count, "
+        "(array_agg(file || ':' || line order by quarantined_event_id) filter (where file is not null))[1] as place, "
         "max(received_at) as last_received_at from raw.quarantined_events "
         "where replayed_at is null and (%(event)s::text is null or event = %(event)s) "
         "group by event, field, reason order by call_count desc, event, field, reason",

@@ -67,7 +67,8 @@ def _import(directory: Path, settings: Settings, replace_demo: bool, assume_cons
             _console.print(f"[yellow]{file.concern}[/]")
     if any(file.quarantined_count for file in imported):
         _console.print(
-            "Rows set aside, with line, field, value and reason: [bold]select * from ops.quarantined_rows[/]"
+            "Rows set aside, with line, field, value and reason: [bold]select * from ops.quarantined_rows[/]; events "
+            "that the tracking plan does not allow, and what to do: [bold]marquee events quarantined[/]"
         )
     granted_count = granted_consents(settings)
     if granted_count == 0:

@@ -47,7 +47,7 @@ def quarantined(event: EventOption = None) -> None:
     if not found:
         console.print("no call waits in quarantine")
         return
-    table = Table("calls", "event", "field", "reason", "for example", "last received")
+    table = Table("calls", "event", "field", "reason", "for example", "file and line", "last received")
     for row in found:
         table.add_row(
             f"{row.call_count:,}",
@@ -55,10 +55,14 @@ def quarantined(event: EventOption = None) -> None:
             row.field,
             row.reason,
             row.value or "",
+            row.place or "",
             f"{row.last_received_at:%Y-%m-%d %H:%M}",
         )
     console.print(table)
-    console.print("Correct the plan under ingestion/tracking_plan/events, then run `marquee events replay`.")
+    console.print(
+        "Correct the plan under ingestion/tracking_plan/events, then run `marquee events replay`; or correct the rows "
+        "in their file, and load it again."
+    )
 
 
 @events.command()

@@ -1,5 +1,6 @@
 """`marquee import`: the contract of the files, what is set aside, consent, and the demo's place."""
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,12 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from ingestion.data_import import DemoPresentError, ImportContractError, granted_consents, import_directory
+from ingestion.door.admission import Door
+from ingestion.door.policy import load_policy
+from ingestion.door.replaying import Replay, reasons, replay
 from ingestion.sources import SOURCES, ingest_source, prepare_extracts
 from ingestion.staged_import import UnreadableFileError
+from ingestion.tracking_plan.plan import PLAN_FOLDER, load_plan
 from marquee import database
 from marquee.settings import Settings
 from tests.ingestion.extracts import counts, rows_of, set_aside
@@ -139,6 +144,56 @@ def test_bad_rows_are_set_aside_with_file_line_field_and_value(
         ("events.csv", 2, "occurred_at", "yesterday"),
         ("events.csv", 3, "watched_fraction", "7"),
         ("events.csv", 4, "row", None),
+    ]
+
+
+def test_imported_events_pass_the_plan_and_what_it_refuses_waits_with_its_place_until_it_is_allowed(
+    settings: Settings, warehouse: Connection[DictRow], put: Callable[..., Path], tmp_path: Path
+) -> None:
+    events = (
+        "user_id,content_id,occurred_at,interaction_type,query,device_id,device_type\n"
+        "u-1,,2026-11-01T10:00:00Z,search,heist,d-1,ios\n"
+        "u-2,,2026-11-02T10:00:00Z,search,,d-2,tv\n"
+    )
+    folder = put(events=events)
+    imported = {file.file: file for file in import_directory(folder, NOW, settings)}
+    assert (imported["events.csv"].new_count, imported["events.csv"].quarantined_count) == (1, 1)
+    columns = ("user_id", "event", "device_id", "device_type", "properties", "schema_version", "consent_purposes")
+    heist = ("u-1", "Content Searched", "d-1", "mobile", {"interaction_type": "search", "query": "heist"}, "1", None)
+    assert rows_of(warehouse, "events", *columns) == [heist]
+    assert [vars(one) | {"last_received_at": NOW} for one in reasons(warehouse)] == [
+        {
+            "event": "Content Searched", "field": "properties.query", "value": None, "reason": "is missing",
+            "place": "events.csv:3", "call_count": 1, "last_received_at": NOW,
+        }
+    ]  # fmt: skip
+    counted = warehouse.execute("select source, outcome, event_count from ops.door_counts where purpose = ''")
+    assert {tuple(row.values()) for row in counted} == {("events", "admitted", 1), ("events", "set_aside", 1)}
+    before = counts(warehouse)
+    warehouse.rollback()
+    import_directory(folder, NOW, settings)
+    assert counts(warehouse) == before
+    warehouse.rollback()
+    # a data owner lets a search be without its words
+    shutil.copytree(PLAN_FOLDER, tmp_path / "plan")
+    path = tmp_path / "plan" / "events" / "discovery" / "content_searched.yml"
+    path.write_text(path.read_text().replace("required: [query]\n", ""))
+    door = Door(load_plan(tmp_path / "plan"), load_policy())
+    assert replay(warehouse, door, NOW) == Replay(stored=1)
+    assert rows_of(warehouse, "events", "user_id", "device_type") == [("u-1", "mobile"), ("u-2", "connected_tv")]
+    warehouse.rollback()
+    assert {file.new_count for file in import_directory(folder, NOW, settings)} == {0}
+
+
+def test_an_event_without_an_id_is_known_by_what_it_says_as_it_always_was(
+    settings: Settings, warehouse: Connection[DictRow], put: Callable[..., Path]
+) -> None:
+    import_directory(put(), NOW, settings)
+    assert rows_of(warehouse, "events", "message_id") == [
+        ("9af1d862cf88495836c8645d-1",),
+        ("9af1d862cf88495836c8645d-2",),
+        ("ac54684714996880921683fc-1",),
+        ("d775b31949a9cb56dbad9f89-1",),
     ]
 
 
