@@ -53,7 +53,14 @@ def build_profiles():
         """Write the dbt docs as one page and say that the profiles are up to date."""
         dbt_runner.generate_docs(load_settings(), dag_run.run_after)
 
-    models >> generate_docs()
+    @task
+    def draw_segments():
+        """Show the segments with their sizes, entries and exits as a page among the reports."""
+        from ingestion.segments.page import write_segments_page
+
+        write_segments_page(load_settings())
+
+    models >> [generate_docs(), draw_segments()]
 
 
 build_profiles()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from psycopg import Connection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -17,6 +16,7 @@ from ingestion.connectors import FILE_CONNECTORS, activation
 from ingestion.handover import Feed, Handover, Snapshot
 from ingestion.inventory.measuring import SAMPLE_ROWS, Measured, measure
 from ingestion.inventory.systems import System, load_systems
+from ingestion.report_pages import write_report
 from marquee.database import connect, exclusive
 from marquee.settings import Settings
 
@@ -116,25 +116,16 @@ def _row(line: InventoryLine) -> tuple[object, ...]:
 
 
 def _write_page(lines: list[InventoryLine], now: datetime, settings: Settings) -> None:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"share": _share, "hours": cadence, "moment": _moment, "sum_of": _sum_of}
-    page = environment.get_template("page.html").render(
+    write_report(
+        PAGE,
+        Path(__file__).with_name("page.html"),
+        settings,
+        {"share": _share, "hours": cadence, "sum_of": _sum_of},
         lines=lines,
         now=now,
         sample_rows=SAMPLE_ROWS,
         is_simulated=any((line.measured.simulated_share or 0) > 0 for line in lines),
     )
-    path = settings.reports_dir / PAGE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(path)
 
 
 def _share(value: float | None) -> str:
@@ -152,10 +143,6 @@ def cadence(hours: float | None) -> str:
     if hours < 1:
         return f"{60 * hours:.0f} min"
     return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} d"
-
-
-def _moment(moment: datetime | None) -> str:
-    return "never" if moment is None else f"{moment:%-d %b %Y, %H:%M} UTC"
 
 
 def _sum_of(counts: dict[str, int]) -> int:

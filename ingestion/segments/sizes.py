@@ -77,6 +77,29 @@ def read_trends(connection: Connection[DictRow], segment: str, since: datetime) 
         ).fetchall()
 
 
+def read_every_trend(connection: Connection[DictRow]) -> dict[str, list[Trend]]:
+    """What builds changed of each segment since it was first evaluated, oldest first."""
+    trends: dict[str, list[Trend]] = {}
+    for row in connection.execute(
+        "select segment, changed_at, entered_count, left_count, member_count from marts.fct_segment_trends "
+        "order by segment, changed_at"
+    ):
+        trends.setdefault(row.pop("segment"), []).append(Trend(**row))
+    return trends
+
+
+def read_overlaps(connection: Connection[DictRow]) -> dict[str, dict[str, int]]:
+    """For each segment, how many of its members are in which other."""
+    overlaps: dict[str, dict[str, int]] = {}
+    for row in connection.execute(
+        "select members.segment, others.segment as other, count(*) as member_count "
+        "from marts.fct_segment_memberships as members inner join marts.fct_segment_memberships as others "
+        "on members.subscriber_id = others.subscriber_id and members.segment <> others.segment group by 1, 2"
+    ):
+        overlaps.setdefault(row["segment"], {})[row["other"]] = row["member_count"]
+    return overlaps
+
+
 def read_stays(connection: Connection[DictRow], subscriber_id: str) -> list[Stay]:
     """A subscriber's stays in segments, oldest first."""
     with connection.cursor(row_factory=class_row(Stay)) as cursor:

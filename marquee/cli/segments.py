@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-segments = typer.Typer(help="Segments: list, check, preview, history.", no_args_is_help=True)
+segments = typer.Typer(help="Segments: list, page, check, preview, history.", no_args_is_help=True)
 console = Console()
 
 
@@ -36,6 +36,15 @@ def list_segments() -> None:
     console.print(table)
     built = next(iter(sizes.values()), None)
     console.print("Sizes: no build yet." if built is None else f"Sizes at {built.evaluated_at:%Y-%m-%d %H:%M} UTC.")
+
+
+@segments.command()
+def page() -> None:
+    """Draw the live segments as a page among the reports, as each build does."""
+    from ingestion.segments.page import write_segments_page
+    from marquee.settings import load_settings
+
+    console.print(f"page: {write_segments_page(load_settings())}", soft_wrap=True)
 
 
 @segments.command()

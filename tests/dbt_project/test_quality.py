@@ -14,7 +14,7 @@ from marquee.settings import PROJECT_ROOT, Settings
 PII = {"none", "direct", "indirect", "sensitive"}
 KEPT = re.compile(r"\d+ (days|months|years)|unlimited|rebuilt daily|as .+")
 PURPOSES = {"personalization", "email_marketing", "advertising", "analytics", "none"}
-READERS = ("activation", "feature_repo", "training", "monitoring", "marquee")
+READERS = ("activation", "ingestion", "feature_repo", "training", "monitoring", "marquee")
 
 Node = dict[str, dict[str, dict[str, dict[str, str]]]]
 
@@ -78,7 +78,8 @@ def test_what_the_house_reads_is_named_by_an_exposure(manifest: dict[str, dict[s
     read = {
         name
         for room in READERS
-        for path in (PROJECT_ROOT / room).rglob("*.py")
+        for path in (PROJECT_ROOT / room).rglob("*.*")
+        if path.suffix in (".py", ".sql")
         for name in re.findall(r"\b(?:marts|features)\.((?:dim|fct|ftr)_\w+)", path.read_text())
     }
     assert len(read) > 5
