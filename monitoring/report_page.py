@@ -28,6 +28,10 @@ from monitoring.findings import Finding, worst
 # read by Evidently's telemetry whenever it would send something
 os.environ.setdefault("DO_NOT_TRACK", "1")
 
+# pixels that Evidently keeps free for a plot
+_PLOT_PLACE = 450
+# Evidently's cards cut off what is wider than a phone; here it scrolls in its card
+_NARROW = ".MuiGrid-root { min-width: 0; max-width: 100%; } .MuiPaper-root { overflow-x: auto !important; }"
 _COLOURS = ("#2f5d8a", "#c98a2b", "#8a8f98", "#5b8a5b")
 _FROM_WORST = {"fail": 0, "warn": 1, "pass": 2}
 _SIMULATED = (
@@ -128,7 +132,13 @@ def ranges(title: str, labels: Sequence[str], values: Sequence[Bar], axis: str, 
     )
     figure.add_vline(x=reference, line_dash="dot", line_color=_COLOURS[2])
     figure.update_yaxes(autorange="reversed", automargin=True)
-    figure.update_layout(xaxis_title=axis, showlegend=False, template="plotly_white", height=120 + 36 * len(labels))
+    figure.update_layout(
+        xaxis_title=axis,
+        showlegend=False,
+        template="plotly_white",
+        height=max(_PLOT_PLACE, 80 + 36 * len(labels)),
+        margin={"t": 10, "b": 60},
+    )
     return plotly_figure(title=title, figure=figure)
 
 
@@ -152,7 +162,8 @@ def render(head: PageHead, findings: Sequence[Finding], widgets: Sequence[object
     ]
     page: str = render_widgets([group_widget(title="", widgets=[*above, *widgets])])
     title = html.escape(f"{head.title}: {verdict}")
-    return page.replace("<html>", '<html lang="en">', 1).replace("<head>", f"<head>\n<title>{title}</title>", 1)
+    above_all = f"<head>\n<title>{title}</title>\n<style>{_NARROW}</style>"
+    return page.replace("<html>", '<html lang="en">', 1).replace("<head>", above_all, 1)
 
 
 def _shown(cell: object) -> str:

@@ -30,6 +30,22 @@ def test_every_page_shows_its_verdict_and_asks_nothing_of_any_host(world: World,
         page.close()
 
 
+def test_on_a_phone_words_stay_in_the_window_and_what_is_wider_scrolls_in_its_card(
+    world: World, browser: Browser
+) -> None:
+    world.write_artefact(CHAMPION, hits={"marquee": lambda n: 1 if n % 2 == 0 else None})
+    run_check("quality", RUN, NOW, world.settings)
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.goto((world.settings.reports_dir / report_path("quality", RUN)).as_uri())
+    words = page.get_by_text("Steps within 30 days before an outcome")
+    expect(words).to_be_visible()
+    box = words.bounding_box()
+    assert box is not None
+    assert box["x"] + box["width"] <= 390
+    is_cut_off = "c => c.scrollWidth > c.clientWidth && getComputedStyle(c).overflowX === 'hidden'"
+    assert page.locator(".MuiPaper-root").evaluate_all(f"cards => cards.filter({is_cut_off}).length") == 0
+
+
 def test_the_page_of_an_unfair_model_shows_both_groups_and_their_sizes(world: World, browser: Browser) -> None:
     world.write_artefact(CHAMPION, hits={"marquee": lambda n: 1 if n % 2 == 0 else None})
     assert run_check("fairness", RUN, NOW, world.settings) == "fail"
