@@ -324,6 +324,10 @@ def test_the_demo_is_not_mixed_with_real_people_unless_it_is_replaced(
     settings: Settings, warehouse: Connection[DictRow], put: Callable[..., Path]
 ) -> None:
     _with_demo(settings)
+    warehouse.execute("create schema marts")
+    warehouse.execute("create table marts.fct_segment_changes as select 's-1' as subscriber_id, 'trial' as segment")
+    warehouse.execute("insert into raw.live_segment_memberships values ('s-1', 'trial', true, now(), now(), true)")
+    warehouse.commit()
     before = counts(warehouse)
     warehouse.rollback()
     with pytest.raises(DemoPresentError, match="--replace-demo"):
@@ -332,8 +336,10 @@ def test_the_demo_is_not_mixed_with_real_people_unless_it_is_replaced(
     warehouse.rollback()
     import_directory(put(), NOW, settings, replace_demo=True)
     assert granted_consents(settings) == 0
-    for table in ("sends", "impressions", "preference_changes"):
-        assert warehouse.execute(f"select count(*) as n from activation.{table}".encode()).fetchone() == {"n": 0}
+    emptied = ("activation.sends", "activation.impressions", "activation.preference_changes")
+    # who was in which segment would read as the history of real people
+    for table in (*emptied, "marts.fct_segment_changes", "raw.live_segment_memberships"):
+        assert warehouse.execute(f"select count(*) as n from {table}".encode()).fetchone() == {"n": 0}, table
     assert database.read_state(warehouse, "dataset") == "import"
     assert database.read_state(warehouse, "demo_anchor") is None
 
