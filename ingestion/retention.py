@@ -1,7 +1,8 @@
 """How long raw events are kept: whole months go at once, with the keys that remember their message ids.
 
-In: a moment and settings. Out: one row a dropped partition in ops.dropped_event_partitions, in the transaction that
-drops it. The next build of the warehouse finds that row and builds anew, so that the marts lose what raw lost.
+What was set aside goes when it has waited as long. In: a moment and settings. Out: one row a dropped partition in
+ops.dropped_event_partitions, in the transaction that drops it. The next build of the warehouse finds that row and
+builds anew, so that the marts lose what raw lost.
 """
 
 from dataclasses import dataclass
@@ -21,12 +22,16 @@ _LOCK_TIMEOUT = "20s"
 
 @dataclass(frozen=True)
 class Dropped:
-    """What went: how many partitions, events, and keys of message ids; `before` is the first moment that is kept."""
+    """What went: how many partitions, events, keys of message ids, and calls and rows that had been set aside.
+
+    `before` is the first moment that is kept.
+    """
 
     before: datetime | None
     partition_count: int = 0
     event_count: int = 0
     key_count: int = 0
+    aside_count: int = 0
 
 
 def drop_old_events(now: datetime, settings: Settings) -> Dropped:
@@ -43,8 +48,11 @@ def drop_old_events(now: datetime, settings: Settings) -> Dropped:
             return Dropped(None)
         connection.execute(f"set local lock_timeout = '{_LOCK_TIMEOUT}'")
         dropped = [_drop(connection, name, first_kept) for name in _old_partitions(connection, first_kept)]
+        aside_count = _drop_aside(connection, first_kept)
     counts = [count for count in dropped if count != (0, 0)]
-    return Dropped(first_kept, len(counts), sum(events for events, _ in counts), sum(keys for _, keys in counts))
+    return Dropped(
+        first_kept, len(counts), sum(events for events, _ in counts), sum(keys for _, keys in counts), aside_count
+    )
 
 
 def _first_kept(connection: Connection[DictRow], now: datetime, months: int) -> datetime | None:
@@ -67,6 +75,13 @@ def _old_partitions(connection: Connection[DictRow], first_kept: datetime) -> li
         (first_kept,),
     )
     return [*(str(row["relname"]) for row in rows), _DEFAULT_PARTITION]
+
+
+def _drop_aside(connection: Connection[DictRow], first_kept: datetime) -> int:
+    """Delete what was set aside before `first_kept`: it holds what people said and did, as events do."""
+    calls = connection.execute("delete from raw.quarantined_events where received_at < %s", (first_kept,))
+    rows = connection.execute("delete from ops.quarantined_rows where quarantined_at < %s", (first_kept,))
+    return calls.rowcount + rows.rowcount
 
 
 def _drop(connection: Connection[DictRow], partition: str, first_kept: datetime) -> tuple[int, int]:

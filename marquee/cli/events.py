@@ -105,5 +105,6 @@ def drop_old() -> None:
     dropped = retention.drop_old_events(clock.utc_now(), load_settings())
     console.print(
         f"dropped {dropped.event_count:,} events and {dropped.key_count:,} keys of message ids "
-        f"in {dropped.partition_count} partitions from before {dropped.before}"
+        f"in {dropped.partition_count} partitions, and {dropped.aside_count:,} calls and rows that were set aside, "
+        f"from before {dropped.before}"
     )

@@ -52,6 +52,28 @@ def test_months_past_the_kept_ones_go_with_their_keys_and_are_counted(
     assert retention.drop_old_events(NOW, kept).event_count == 0
 
 
+def test_what_was_set_aside_goes_when_it_waited_as_long(settings: Settings, warehouse: Connection[DictRow]) -> None:
+    _store(warehouse, "newest", NOW)
+    for days in (100, 10):
+        moment = NOW - timedelta(days=days)
+        warehouse.execute(
+            "insert into raw.quarantined_events "
+            "(source, message_id, payload_hash, field, reason, payload, received_at) values ('live', %s, 'h', 'event', 'is unknown', '{}', %s)",
+            (f"m-{days}", moment),
+        )
+        warehouse.execute(
+            "insert into ops.quarantined_rows (source, file, line, field, reason, payload, row_hash, quarantined_at) "
+            "values ('crm', 'contacts.csv', %s, 'email', 'is none', '{}', 'h', %s)",
+            (days, moment),
+        )
+    warehouse.commit()
+    assert retention.drop_old_events(NOW, settings.model_copy(update={"event_retention_months": 1})).aside_count == 2
+    left = warehouse.execute(
+        "select message_id, quarantined_rows.line from raw.quarantined_events, ops.quarantined_rows"
+    ).fetchall()
+    assert left == [{"message_id": "m-10", "line": 10}]
+
+
 def test_an_imported_history_of_past_years_is_kept(settings: Settings, warehouse: Connection[DictRow]) -> None:
     _store(warehouse, "newest", datetime(2019, 5, 1, tzinfo=UTC))
     _store(warehouse, "oldest", datetime(2018, 5, 1, tzinfo=UTC))
