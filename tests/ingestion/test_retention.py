@@ -58,7 +58,8 @@ def test_what_was_set_aside_goes_when_it_waited_as_long(settings: Settings, ware
         moment = NOW - timedelta(days=days)
         warehouse.execute(
             "insert into raw.quarantined_events "
-            "(source, message_id, payload_hash, field, reason, payload, received_at) values ('live', %s, 'h', 'event', 'is unknown', '{}', %s)",
+            "(source, message_id, payload_hash, field, reason, payload, received_at) "
+            "values ('live', %s, 'h', 'event', 'is unknown', '{}', %s)",
             (f"m-{days}", moment),
         )
         warehouse.execute(
