@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 events = typer.Typer(help="Events: the tracking plan, what the door set aside, and its replay.", no_args_is_help=True)
 console = Console()
@@ -47,7 +47,9 @@ def quarantined(event: EventOption = None) -> None:
     if not found:
         console.print("no call waits in quarantine")
         return
-    table = Table("calls", "event", "field", "reason", "for example", "file and line", "last received")
+    # a narrow window must not cut off which field of which line
+    words = ("event", "field", "reason", "for example", "file and line", "last received")
+    table = Table(Column("calls", justify="right"), *(Column(header, overflow="fold") for header in words))
     for row in found:
         table.add_row(
             f"{row.call_count:,}",
