@@ -80,24 +80,31 @@ def crm_extract(people: People, anchor: int, seed: int) -> CrmExtract:
 
 
 def consent_rows(people: People, seed: int) -> str:
-    """CSV of consent by identifier, purpose and region; a revocation is a newer row."""
+    """CSV of consent by identifier, purpose and region, with the text of the year; a revocation is a newer row."""
     random = np.random.default_rng([seed, 6])
     rows: list[tuple[str, ...]] = []
+
+    def say(kind: str, value: str, purpose: str, region: str, verdict: str, moment: float) -> None:
+        recorded_at = iso(moment)
+        rows.append((kind, value, purpose, region, verdict, f"sign-up {recorded_at[:4]}", recorded_at, "true"))
+
     for index, person in enumerate(people.known):
         by_email = bool(person.email) and random.random() < 0.15
         kind, value = ("email", spell(person.email, random)) if by_email else ("user_id", person.user_id)
         for column, purpose in enumerate(PURPOSES):
             verdict = "granted" if people.granted[index, column] else "denied"
-            rows.append((kind, value, purpose, person.region, verdict, iso(person.created_at), "true"))
+            say(kind, value, purpose, person.region, verdict, person.created_at)
             revoked_at = people.revoked_at[index, column]
             if np.isfinite(revoked_at):
-                rows.append((kind, value, purpose, person.region, "denied", iso(revoked_at), "true"))
-    rows += [
-        ("email", lead.email, "email_marketing", "us", "granted", iso(lead.created_at), "true") for lead in people.leads
-    ]
-    rows.append(("user_id", "u-1", "telepathy", "us", "granted", iso(0), "true"))
-    rows.append(("user_id", "u-1", "analytics", "us", "perhaps", iso(0), "true"))
-    return _csv(("identifier_kind", "identifier", "purpose", "region", "status", "recorded_at", "is_simulated"), rows)
+                say(kind, value, purpose, person.region, "denied", revoked_at)
+    for lead in people.leads:
+        say("email", lead.email, "email_marketing", "us", "granted", lead.created_at)
+    say("user_id", "u-1", "telepathy", "us", "granted", 0)
+    say("user_id", "u-1", "analytics", "us", "perhaps", 0)
+    columns = (
+        "identifier_kind", "identifier", "purpose", "region", "status", "text_version", "recorded_at", "is_simulated",
+    )  # fmt: skip
+    return _csv(columns, rows)
 
 
 def survey_rows(people: People, anchor: int, seed: int) -> str:
