@@ -1,22 +1,51 @@
-{#- A combination of columns is unique; dbt's own `unique` takes one column. -#}
-{% test unique_together(model, columns) %}
-    select {{ columns | join(', ') }}
-    from {{ model }}
-    group by {{ columns | join(', ') }}
-    having count(*) > 1
-{% endtest %}
+{#-
+    What holds for every row of a model, in one query: dbt's own tests take one column each, and a hundred queries over
+    the same rows cost more than the build. `unique` is a list of keys, `one_of` and `within` name the values and the
+    limits of a column (null is neither), and what is `known_at_as_of` does not lie in the future.
+-#}
+{% test holds(model, unique=[], never_null=[], one_of={}, within={}, known_at_as_of=[]) %}
+    {%- set columns = never_null + one_of.keys() | list + within.keys() | list + known_at_as_of -%}
+    with told as (
 
-{% test between(model, column_name, low, high) %}
-    select {{ column_name }}
-    from {{ model }}
-    where {{ column_name }} < {{ low }} or {{ column_name }} > {{ high }}
-{% endtest %}
+        select {{ (columns + unique | sum(start=[])) | unique | join(', ') }}
+        from {{ model }}
 
-{#- Nothing is known before it happened. -#}
-{% test not_after_as_of(model, column_name) %}
-    select {{ column_name }}
-    from {{ model }}
-    where {{ column_name }} > {{ as_of() }}
+    ),
+
+    broken as (
+
+        {% if columns %}
+        select
+            case
+                {%- for column in never_null %}
+                when {{ column }} is null then '{{ column }} is null'
+                {%- endfor %}
+                {%- for column, values in one_of.items() %}
+                when {{ column }} not in ('{{ values | join("', '") }}') then '{{ column }} has another value'
+                {%- endfor %}
+                {%- for column, limits in within.items() %}
+                when {{ column }} < {{ limits[0] }} or {{ column }} > {{ limits[1] }}
+                    then '{{ column }} is out of its limits'
+                {%- endfor %}
+                {%- for column in known_at_as_of %}
+                when {{ column }} > {{ as_of() }} then '{{ column }} lies in the future'
+                {%- endfor %}
+            end as rule
+        from told
+        {% endif %}
+        {% for key in unique %}
+        {{ 'union all' if columns or not loop.first }}
+        select '{{ key | join(", ") }} is there twice' as rule
+        from told
+        group by {{ key | join(', ') }}
+        having count(*) > 1
+        {% endfor %}
+
+    )
+
+    select rule
+    from broken
+    where rule is not null
 {% endtest %}
 
 {#- Periods of one key neither overlap nor run backwards, and at most the last is open. -#}
