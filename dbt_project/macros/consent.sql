@@ -21,6 +21,25 @@
     )
 {%- endmacro %}
 
+{#-
+    Whose words, or rule, are others than at the last build: what follows from them is written again. A word of which
+    nobody knows whose it is has no such memory, and is written by every build.
+-#}
+{% macro is_reworded(rows) -%}
+    ({{ rows }}.subscriber_id is null or {{ rows }}.subscriber_id in (
+        select compared.subscriber_id
+        from {{ ref('int_consents_compared') }} as compared
+        where {{ written_since_last_build('compared.changed_xid') }}
+    ))
+{%- endmacro %}
+
+{#- A pre_hook: take away what is_reworded says is written again. -#}
+{% macro take_back_reworded() -%}
+    {%- if execute and is_incremental() -%}
+        delete from {{ this }} as former where {{ is_reworded('former') }}
+    {%- endif -%}
+{%- endmacro %}
+
 {#- A log that outlives what it was made from is another installation's where no build was ever completed. -#}
 {% macro forget_before_first_build() %}
     {% if execute and is_incremental() and last_build() is none %}

@@ -38,19 +38,67 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- The ids of the events that this build wrote. -#}
+{% macro written_events() -%}
+    select message_id from {{ ref('int_events_sessionized') }} where {{ written_since_last_build('written_xid') }}
+{%- endmacro %}
+
+{#- Who gained an event in this build, or lost one to somebody else. -#}
+{% macro subscribers_of_written_events() -%}
+    select subscriber_id
+    from {{ ref('int_events_sessionized') }}
+    where {{ written_since_last_build('written_xid') }}
+    union all
+    select former.subscriber_id
+    from {{ ref('int_events_sessionized') }} as events
+    cross join jsonb_array_elements_text(events.former_subscriber_ids) as former (subscriber_id)
+    where {{ written_since_last_build('events.written_xid') }}
+{%- endmacro %}
+
+{#-
+    Take away the rows whose key is no longer in the relation that the model copies. For a post_hook: both have as many
+    rows then, unless one is gone, and only in that case are they compared.
+-#}
+{% macro forget_gone(relation, key) -%}
+    {%- if execute and is_incremental() -%}
+        delete from {{ this }} as former
+        where
+            (select count(*) from {{ this }}) <> (select count(*) from {{ relation }})
+            and not exists (
+                select from {{ relation }} as standing
+                where
+                    {%- for column in key %}
+                    {{ 'and ' if not loop.first }}standing.{{ column }} = former.{{ column }}
+                    {%- endfor %}
+            )
+    {%- endif -%}
+{%- endmacro %}
+
 {#- A pre_hook of models that sort or join everything: memory for this transaction and its indexes. -#}
 {% macro take_memory() -%}
     set local work_mem = '256MB';
     set local maintenance_work_mem = '256MB'
 {%- endmacro %}
 
+{#-
+    What this dbt command has found out once for all its nodes, by name. dbt keeps no values between nodes but the graph,
+    which every node shares; a dbt that stays for several commands keeps those of each apart.
+-#}
+{% macro found_once() %}
+    {% do return(graph.setdefault('found_once', {}).setdefault(invocation_id, {})) %}
+{% endmacro %}
+
 {#- The newest build that went through, none before the first. -#}
 {% macro last_build() %}
-    {% set found = run_query(
-        "select dbt_run_id, as_of, snapshot_xmin, coalesce(next_xid, snapshot_xmin) as next_xid, fingerprint "
-        "from ops.dbt_runs where completed_at is not null order by dbt_run_id desc limit 1"
-    ) %}
-    {% do return(found.rows[0] if found.rows else none) %}
+    {% set found = found_once() %}
+    {% if 'last_build' not in found %}
+        {% set rows = run_query(
+            "select dbt_run_id, as_of, snapshot_xmin, coalesce(next_xid, snapshot_xmin) as next_xid, fingerprint "
+            "from ops.dbt_runs where completed_at is not null order by dbt_run_id desc limit 1"
+        ).rows %}
+        {% do found.update({'last_build': rows[0] if rows else none}) %}
+    {% endif %}
+    {% do return(found['last_build']) %}
 {% endmacro %}
 
 {#- What the models say, by which rules and variables: another text, and the tables are built anew. -#}
@@ -87,6 +135,14 @@
 
 {#- Whether what the last build left is nothing to add to. -#}
 {% macro is_everything_new() %}
+    {% set found = found_once() %}
+    {% if 'is_everything_new' not in found %}
+        {% do found.update({'is_everything_new': is_last_build_overtaken()}) %}
+    {% endif %}
+    {% do return(found['is_everything_new']) %}
+{% endmacro %}
+
+{% macro is_last_build_overtaken() %}
     {% set last = last_build() %}
     {% if last is none or last['fingerprint'] != project_fingerprint() %}
         {% do return(true) %}
@@ -125,3 +181,12 @@
         {% endif %}
     {% endif %}
 {% endmacro %}
+
+{#-
+    In place of dbt's own: a new temporary table has no statistics, and without them PostgreSQL reads the whole target to
+    find the few rows that an increment replaces.
+-#}
+{% macro postgres__get_delete_insert_merge_sql(target, source, unique_key, dest_columns, incremental_predicates) -%}
+    analyze {{ source }} ({{ unique_key if unique_key is string else unique_key | join(', ') }});
+    {{ default__get_delete_insert_merge_sql(target, source, unique_key, dest_columns, incremental_predicates) }}
+{%- endmacro %}

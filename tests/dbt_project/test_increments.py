@@ -21,7 +21,7 @@ DAY_THREE = DAY_ONE + timedelta(days=2)
 _BOOKKEEPING = (
     "'written_xid', 'former_subscriber_ids', 'changed_xid', 'assigned_xid'"  # what builds remember for the next one
 )
-_MEMORIES = "'int_contents_compared', 'int_subscribers_permitted', 'int_subscribers_touched'"
+_MEMORIES = "'int_consents_compared', 'int_contents_compared', 'int_subscribers_permitted', 'int_subscribers_touched'"
 _MODELS_ONLY = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
 
 Tables = dict[str, set[str]]
@@ -122,7 +122,7 @@ def _begin_stories(connection: Connection[DictRow], moment: datetime) -> None:
 
 
 def _change_everything(connection: Connection[DictRow], moment: datetime) -> None:
-    """Late events, merges, corrections, and changes of the catalogue."""
+    """Late events, merges, corrections, changes of the catalogue, of contacts and of bills."""
     # joins two sessions to one, and begins another earlier
     _say(connection, "bridge", moment - timedelta(days=3) + timedelta(minutes=25), client="bridged")
     _say(connection, "before", moment - timedelta(days=3) + timedelta(minutes=290), client="bridged")
@@ -139,6 +139,42 @@ def _change_everything(connection: Connection[DictRow], moment: datetime) -> Non
     )
     connection.execute("delete from raw.survey_answers where user_id = 'forgotten'")
     assert erase_identifier(connection, "user_id:forgotten", moment)
+    _change_bills(connection, moment - timedelta(hours=4))
+    # somebody moved to another country, somebody is gone, and the provider corrects an address
+    connection.execute(
+        "insert into raw.crm_contacts (source, source_key, row_hash, crm_id, user_id, email, birth_year, country, "
+        "updated_at, is_simulated, is_deleted, deleted_at) "
+        "select source, source_key, 'other', crm_id, user_id, email, '2011', 'BR', %(then)s, true, crm_id = 'crm-20', "
+        "case when crm_id = 'crm-20' then %(then)s end from raw.crm_contacts where crm_id in ('crm-10', 'crm-20')",
+        {"then": moment - timedelta(hours=5)},
+    )
+    connection.execute(
+        "insert into raw.email_provider_events (source, source_key, row_hash, email, event, message_id, campaign, "
+        "occurred_at, is_simulated) select source, source_key, 'other', 'person9@example.com', event, message_id, "
+        "campaign, occurred_at, true from raw.email_provider_events where source_key = 'm-8-delivered'"
+    )
+
+
+def _change_bills(connection: Connection[DictRow], moment: datetime) -> None:
+    """A dearer plan, a subscription that is gone, one of somebody else, a refund, and an invoice that never was."""
+    connection.execute(
+        "insert into raw.billing_subscriptions (source, source_key, row_hash, billing_id, user_id, email, plan, "
+        "status, monthly_amount_cents, currency, started_at, updated_at, is_simulated, is_deleted) "
+        "select distinct on (billing_id) source, source_key, 'other', billing_id, "
+        "case billing_id when 'b-7' then 'user-6' else user_id end, "
+        "case billing_id when 'b-7' then 'person6@example.com' else email end, 'family', status, '2999', currency, "
+        "started_at, %s, true, billing_id = 'b-6' from raw.billing_subscriptions "
+        "where billing_id in ('b-5', 'b-6', 'b-7') order by billing_id, updated_at desc",
+        (moment,),
+    )
+    connection.execute(
+        "insert into raw.billing_invoices (source, source_key, row_hash, invoice_id, billing_id, status, amount_cents, "
+        "refunded_cents, currency, issued_at, refunded_at, updated_at, is_simulated, is_deleted) "
+        "select source, source_key, 'other', invoice_id, billing_id, 'refunded', amount_cents, amount_cents, currency, "
+        "issued_at, %(then)s, %(then)s, true, invoice_id = 'i-2-1' from raw.billing_invoices "
+        "where invoice_id in ('i-1-1', 'i-2-1')",
+        {"then": moment},
+    )
 
 
 def _say(

@@ -2,7 +2,7 @@
     materialized='incremental',
     incremental_strategy='append',
     pre_hook=["{{ take_memory() }}", "{{ find_changed_days() }}"],
-    indexes=[{'columns': ['content_id', 'event_timestamp']}]
+    indexes=[{'columns': ['content_id', 'event_timestamp'], 'unique': true}]
 ) }}
 
 {#- The last day of which something is known: as_of at midnight is the end of the day before. -#}

@@ -5,7 +5,7 @@
         "{{ take_memory() }}",
         "{{ take_back('subscriber_id', 'select subscriber_id from ' ~ ref('int_subscribers_touched')) }}"
     ],
-    indexes=[{'columns': ['subscriber_id', 'event_timestamp']}]
+    indexes=[{'columns': ['subscriber_id', 'event_timestamp'], 'unique': true}]
 ) }}
 
 with interactions as (

@@ -5,7 +5,7 @@
         "{{ take_memory() }}",
         "{{ take_back('subscriber_id', 'select subscriber_id from ' ~ ref('int_subscribers_touched')) }}"
     ],
-    indexes=[{'columns': ['subscriber_id', 'event_timestamp']}]
+    indexes=[{'columns': ['subscriber_id', 'event_timestamp'], 'unique': true}]
 ) }}
 
 -- One row a subscriber and moment: the window of an interaction takes in those of the same second that came before it,

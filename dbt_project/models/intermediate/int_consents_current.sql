@@ -1,9 +1,36 @@
 -- What each subscriber permits for each purpose: what they said, or else what the rule of their region supposes.
 -- The newest word wins, and of two at one moment the refusal. What a client said before anybody signed in there counts
--- beside the person's newest word, the more restrictive of the two, until the person speaks after the merge.
-{{ config(indexes=[{'columns': ['purpose', 'subscriber_id'], 'unique': true}]) }}
+-- beside the person's newest word, the more restrictive of the two, until the person speaks after the merge. An
+-- increment writes the subscribers who said something else, or stand under another rule, than before.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_back_reworded() }}",
+    indexes=[{'columns': ['purpose', 'subscriber_id'], 'unique': true}, {'columns': ['subscriber_id']}]
+) }}
 
-with newest as (
+-- depends_on: {{ ref('int_consents_compared') }}
+with ruled as (
+
+    select *
+    from {{ ref('int_subscribers_ruled') }} as subscribers
+    {% if is_incremental() %}
+        where {{ is_reworded('subscribers') }}
+    {% endif %}
+
+),
+
+ledger as (
+
+    select *
+    from {{ ref('fct_consent_ledger') }}
+    {% if is_incremental() %}
+        where subscriber_id in (select ruled.subscriber_id from ruled)
+    {% endif %}
+
+),
+
+newest as (
 
     select distinct on (subscriber_id, purpose, spoken_by)
         subscriber_id,
@@ -15,7 +42,7 @@ with newest as (
         recorded_via,
         recorded_at,
         case when spoken_by = 'person' then recorded_at else coalesce(linked_at, recorded_at) end as effective_at
-    from {{ ref('fct_consent_ledger') }}
+    from ledger
     where subscriber_id is not null and is_counted
     order by subscriber_id asc, purpose asc, spoken_by asc, recorded_at desc, is_granted asc
 
@@ -43,7 +70,7 @@ locks as (
     select
         subscriber_id,
         purpose
-    from {{ ref('fct_consent_ledger') }}
+    from ledger
     where recorded_via = 'gpc' and is_counted
     group by subscriber_id, purpose
 
@@ -66,7 +93,7 @@ select
     standing.recorded_at,
     standing.effective_at,
     locks.subscriber_id is not null and not rules.is_gpc_liftable as is_locked
-from {{ ref('int_subscribers_ruled') }} as ruled
+from ruled
 inner join {{ ref('consent_purposes') }} as rules on ruled.region_rule = rules.region_rule
 left join standing on ruled.subscriber_id = standing.subscriber_id and rules.purpose = standing.purpose
 left join locks on ruled.subscriber_id = locks.subscriber_id and rules.purpose = locks.purpose

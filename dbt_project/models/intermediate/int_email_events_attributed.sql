@@ -1,7 +1,13 @@
-{{ config(indexes=[{'columns': ['subscriber_id']}]) }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_back('email_event_id', touched_email_events()) }}",
+    indexes=[{'columns': ['email_event_id'], 'unique': true}, {'columns': ['subscriber_id']}]
+) }}
 
 select
     events.email_event_id,
+    events.email_hash,
     identifiers.subscriber_id,
     coalesce(events.message_id, events.email_event_id) as message_id,
     events.campaign,
@@ -11,3 +17,4 @@ select
 from {{ ref('stg_email_provider__events') }} as events
 inner join {{ ref('int_identifiers_resolved') }} as identifiers
     on identifiers.identifier_kind = 'email_hash' and identifiers.identifier = 'email_hash:' || events.email_hash
+where {{ is_missing('events.email_event_id') }}

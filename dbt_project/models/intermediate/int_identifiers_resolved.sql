@@ -24,10 +24,11 @@ select
         case
             when known.subscriber_id = resolved.subscriber_id then known.assigned_xid
             else pg_current_xact_id()::text::bigint
-        end as assigned_xid
+        end as assigned_xid,
     {%- else -%}
-        pg_current_xact_id()::text::bigint as assigned_xid
+        pg_current_xact_id()::text::bigint as assigned_xid,
     {%- endif %}
+    {{ this_transaction() }} as written_xid
 from pg_temp.resolved_identifiers as resolved
 {% if is_incremental() %}
     left join {{ this }} as known on resolved.identifier = known.identifier

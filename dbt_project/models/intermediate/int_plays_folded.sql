@@ -3,7 +3,7 @@
     unique_key='client_id',
     incremental_strategy='delete+insert',
     pre_hook="{{ take_memory() }}",
-    indexes=[{'columns': ['client_id']}]
+    indexes=[{'columns': ['client_id']}, {'columns': ['play_id'], 'unique': true}]
 ) }}
 
 {%- set first = "(array_agg({} order by occurred_at, message_id))[1]" -%}

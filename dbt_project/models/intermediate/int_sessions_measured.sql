@@ -3,7 +3,7 @@
     unique_key='client_id',
     incremental_strategy='delete+insert',
     pre_hook="{{ take_memory() }}",
-    indexes=[{'columns': ['client_id']}]
+    indexes=[{'columns': ['client_id']}, {'columns': ['session_id'], 'unique': true}]
 ) }}
 
 -- One row a session. An increment writes all sessions of the clients of whom an event was written.

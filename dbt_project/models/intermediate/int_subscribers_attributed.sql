@@ -1,5 +1,19 @@
+{{ config(unlogged=true) }}
+
 -- What the CRM and billing know of each subscriber: the newest contact and the newest subscription of all its records.
-with crm as (
+with contacts as (
+
+    select * from {{ ref('stg_crm__contacts') }}
+
+),
+
+subscriptions as (
+
+    select * from {{ ref('stg_billing__subscriptions') }}
+
+),
+
+crm as (
 
     select distinct on (identifiers.subscriber_id)
         identifiers.subscriber_id,
@@ -14,9 +28,9 @@ with crm as (
         contacts.timezone,
         contacts.is_simulated,
         min(contacts.created_at) over (partition by identifiers.subscriber_id) as created_at
-    from {{ ref('stg_crm__contacts') }} as contacts
+    from contacts
     inner join {{ ref('int_identifiers_resolved') }} as identifiers
-        on identifiers.identifier = 'crm_id:' || contacts.crm_id
+        on identifiers.identifier_kind = 'crm_id' and identifiers.identifier = 'crm_id:' || contacts.crm_id
     order by
         identifiers.subscriber_id asc, (contacts.user_id is null) asc, contacts.updated_at desc, contacts.crm_id asc
 
@@ -30,20 +44,23 @@ billing as (
         subscriptions.subscription_status,
         subscriptions.renews_at,
         subscriptions.is_simulated
-    from {{ ref('stg_billing__subscriptions') }} as subscriptions
+    from subscriptions
     inner join {{ ref('int_identifiers_resolved') }} as identifiers
-        on identifiers.identifier = 'billing_id:' || subscriptions.billing_id
+        on
+            identifiers.identifier_kind = 'billing_id'
+            and identifiers.identifier = 'billing_id:' || subscriptions.billing_id
     order by identifiers.subscriber_id asc, subscriptions.updated_at desc, subscriptions.billing_id asc
 
 ),
 
 spoken_emails as (
 
-    select email, email_hash, updated_at as seen_at from {{ ref('stg_crm__contacts') }}
+    select email, email_hash, updated_at as seen_at from contacts
     union all
-    select email, email_hash, updated_at from {{ ref('stg_billing__subscriptions') }}
+    select email, email_hash, updated_at from subscriptions
     union all
     select email, email_hash, occurred_at from {{ ref('stg_events__events') }}
+    where has_email
     union all
     select email, email_hash, answered_at from {{ ref('stg_surveys__answers') }}
 
@@ -57,20 +74,11 @@ emails as (
         spoken_emails.email_hash
     from spoken_emails
     inner join {{ ref('int_identifiers_resolved') }} as identifiers
-        on identifiers.identifier = 'email_hash:' || spoken_emails.email_hash
+        on
+            identifiers.identifier_kind = 'email_hash'
+            and identifiers.identifier = 'email_hash:' || spoken_emails.email_hash
     where spoken_emails.email is not null
     order by identifiers.subscriber_id asc, spoken_emails.seen_at desc, spoken_emails.email asc
-
-),
-
-user_ids as (
-
-    select
-        subscriber_id,
-        min(identifier_value) as user_id
-    from {{ ref('int_identifiers_resolved') }}
-    where identifier_kind = 'user_id'
-    group by subscriber_id
 
 ),
 
@@ -78,6 +86,7 @@ subscribers as (
 
     select
         subscriber_id,
+        min(identifier_value) filter (where identifier_kind = 'user_id') as user_id,
         count(*) as identifier_count,
         min(first_seen_at) as first_seen_at,
         bool_and(identifier_kind in ('email_hash', 'phone_hash')) as is_contact_only
@@ -88,7 +97,7 @@ subscribers as (
 
 select
     subscribers.subscriber_id,
-    coalesce(user_ids.user_id, crm.user_id) as user_id,
+    coalesce(subscribers.user_id, crm.user_id) as user_id,
     emails.email,
     emails.email_hash,
     crm.first_name,
@@ -107,5 +116,4 @@ from subscribers
 left join crm on subscribers.subscriber_id = crm.subscriber_id
 left join billing on subscribers.subscriber_id = billing.subscriber_id
 left join emails on subscribers.subscriber_id = emails.subscriber_id
-left join user_ids on subscribers.subscriber_id = user_ids.subscriber_id
 where not (subscribers.is_contact_only and emails.email is null)

@@ -1,3 +1,5 @@
+{{ config(unlogged=true) }}
+
 -- What billing says of each subscriber over all of his subscriptions: since when he pays, whether he tries, whether he
 -- ended it, and whether he came back after he had.
 with subscriptions as (
@@ -15,7 +17,9 @@ with subscriptions as (
         subscriptions.updated_at
     from {{ ref('stg_billing__subscriptions') }} as subscriptions
     inner join {{ ref('int_identifiers_resolved') }} as identifiers
-        on identifiers.identifier = 'billing_id:' || subscriptions.billing_id
+        on
+            identifiers.identifier_kind = 'billing_id'
+            and identifiers.identifier = 'billing_id:' || subscriptions.billing_id
 
 ),
 

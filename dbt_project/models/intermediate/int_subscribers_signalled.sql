@@ -1,3 +1,5 @@
+{{ config(unlogged=true) }}
+
 -- What the signals of each subscriber say today: what he searches for, how near he is to buying, what he turned down.
 with contents as (
 
@@ -11,7 +13,8 @@ with contents as (
 
 ),
 
-signals as (
+-- read twice rather than kept: most signals are too old for the second reader
+signals as not materialized (
 
     select
         signals.subscriber_id,

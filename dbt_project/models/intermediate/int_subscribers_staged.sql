@@ -1,16 +1,7 @@
+{{ config(unlogged=true) }}
+
 -- The lifecycle stage of each subscriber and what it follows from.
-with activity as (
-
-    select
-        subscriber_id,
-        min(occurred_at) as first_seen_at,
-        max(occurred_at) as last_active_at
-    from {{ ref('int_events_sessionized') }}
-    group by subscriber_id
-
-),
-
-joined as (
+with joined as (
 
     select
         subscribers.subscriber_id,
@@ -27,7 +18,8 @@ joined as (
     from {{ ref('int_subscribers_attributed') }} as subscribers
     left join {{ ref('int_subscribers_billed') }} as billed on subscribers.subscriber_id = billed.subscriber_id
     left join {{ ref('int_subscribers_consumed') }} as consumed on subscribers.subscriber_id = consumed.subscriber_id
-    left join activity on subscribers.subscriber_id = activity.subscriber_id
+    left join {{ ref('int_subscribers_active') }} as activity
+        on subscribers.subscriber_id = activity.subscriber_id
 
 )
 

@@ -1,3 +1,5 @@
+{{ config(unlogged=true) }}
+
 -- When a subscriber began to pay, took a dearer plan, or ended a subscription, out of billing's versions.
 with versions as (
 
@@ -59,5 +61,7 @@ select
     changes.is_simulated
 from changes
 inner join {{ ref('int_identifiers_resolved') }} as identifiers
-    on identifiers.identifier = 'billing_id:' || changes.billing_id
+    on
+        identifiers.identifier_kind = 'billing_id'
+        and identifiers.identifier = 'billing_id:' || changes.billing_id
 where changes.outcome is not null and changes.occurred_at <= {{ as_of() }}

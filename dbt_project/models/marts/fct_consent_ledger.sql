@@ -1,8 +1,15 @@
 -- Every word on consent that was ever said, and whether it counts now. Global Privacy Control counts where the region's
 -- rule honours it; after it a grant counts only where the rule lets it be lifted, and only when a person gave it to us
 -- in so many words: a client that stops sending the signal goes back to what its banner was told before.
-{{ config(indexes=[{'columns': ['subscriber_id']}]) }}
+-- An increment writes the words of those who said something else, or stand under another rule, than before.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_back_reworded() }}",
+    indexes=[{'columns': ['consent_id'], 'unique': true}, {'columns': ['subscriber_id']}]
+) }}
 
+-- depends_on: {{ ref('int_consents_compared') }}
 with ruled as (
 
     select
@@ -21,6 +28,9 @@ with ruled as (
     left join {{ ref('int_subscribers_ruled') }} as subscribers on said.subscriber_id = subscribers.subscriber_id
     left join {{ ref('consent_purposes') }} as rules
         on subscribers.region_rule = rules.region_rule and said.purpose = rules.purpose
+    {% if is_incremental() %}
+        where {{ is_reworded('said') }}
+    {% endif %}
 
 )
 

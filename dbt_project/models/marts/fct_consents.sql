@@ -1,17 +1,26 @@
 -- serving looks up one subscriber in every request
-{{ config(indexes=[{'columns': ['subscriber_id']}]) }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_back_reworded() }}",
+    indexes=[{'columns': ['subscriber_id', 'purpose'], 'unique': true}]
+) }}
 
+-- depends_on: {{ ref('int_consents_compared') }}
 select
-    subscriber_id,
-    purpose,
-    is_permitted,
-    is_said,
-    legal_basis,
-    recorded_via,
-    text_version,
-    region_rule,
-    rule_source,
-    recorded_at,
-    effective_at,
-    is_locked
-from {{ ref('int_consents_current') }}
+    consents.subscriber_id,
+    consents.purpose,
+    consents.is_permitted,
+    consents.is_said,
+    consents.legal_basis,
+    consents.recorded_via,
+    consents.text_version,
+    consents.region_rule,
+    consents.rule_source,
+    consents.recorded_at,
+    consents.effective_at,
+    consents.is_locked
+from {{ ref('int_consents_current') }} as consents
+{% if is_incremental() %}
+    where {{ is_reworded('consents') }}
+{% endif %}

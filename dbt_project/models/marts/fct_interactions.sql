@@ -5,7 +5,11 @@
         "{{ take_memory() }}",
         "{{ take_back('subscriber_id', 'select subscriber_id from ' ~ ref('int_subscribers_touched')) }}"
     ],
-    indexes=[{'columns': ['subscriber_id']}, {'columns': ['content_id', 'occurred_at']}]
+    indexes=[
+        {'columns': ['interaction_id'], 'unique': true},
+        {'columns': ['subscriber_id']},
+        {'columns': ['content_id', 'occurred_at']}
+    ]
 ) }}
 
 -- serving looks up one subscriber in every request, by the first index

@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_back('invoice_id', touched_invoices()) }}",
+    indexes=[{'columns': ['invoice_id'], 'unique': true}]
+) }}
+
 select
     invoices.invoice_id,
     identifiers.subscriber_id,
@@ -15,4 +22,7 @@ select
     invoices.is_simulated
 from {{ ref('stg_billing__invoices') }} as invoices
 left join {{ ref('int_identifiers_resolved') }} as identifiers
-    on identifiers.identifier = 'billing_id:' || invoices.billing_id
+    on
+        identifiers.identifier_kind = 'billing_id'
+        and identifiers.identifier = 'billing_id:' || invoices.billing_id
+where {{ is_missing('invoices.invoice_id') }}

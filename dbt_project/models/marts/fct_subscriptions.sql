@@ -1,3 +1,10 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_back('billing_id', touched_subscriptions()) }}",
+    indexes=[{'columns': ['subscription_period_id'], 'unique': true}, {'columns': ['billing_id']}]
+) }}
+
 -- One row a period in which a subscription stood as it was: a history of what billing told (slowly changing, type 2).
 -- Versions are put in the order of their own time, of two at one time the later arrival counts, and versions that
 -- change nothing end no period. A version that says that the subscription is gone ends the last one.
@@ -23,7 +30,8 @@ with versions as (
         jsonb_build_array(
             plan, subscription_status, is_trial, monthly_amount_cents, currency, is_deleted
         ) as state
-    from {{ ref('stg_billing__subscription_versions') }}
+    from {{ ref('stg_billing__subscription_versions') }} as told
+    where {{ is_missing('told.billing_id') }}
     order by source asc, billing_id asc, updated_at asc, version_id desc
 
 ),

@@ -22,6 +22,8 @@ normalised as (
         is_simulated,
         loaded_xid
     from contacts
+    -- a fence: without it PostgreSQL spells every address again for each column that has to do with it
+    offset 0
 
 )
 

@@ -9,6 +9,7 @@ select
     nullif(trim(device_id), '') as device_id,
     nullif(lower(trim(advertising_id)), '') as advertising_id,
     case when device_type in ('web', 'mobile', 'connected_tv') then device_type else 'web' end as device_type,
+    email is not null as has_email,
     {{ normalise_email('email') }} as email,
     {{ sha256_hex(normalise_email('email')) }} as email_hash,
     {{ sha256_hex(normalise_phone('phone')) }} as phone_hash,

@@ -1,0 +1,66 @@
+{#-
+    Facts that name their subscriber by one identifier, in increments: a pre_hook takes back what another version or
+    another owner of the identifier has touched, and the model adds what is missing then.
+-#}
+
+{#- Identifiers of a kind that belong to another subscriber than at the last build. -#}
+{% macro reassigned_identifiers(kind) -%}
+    select identifier_value
+    from {{ ref('int_identifiers_resolved') }}
+    where identifier_kind = '{{ kind }}' and {{ written_since_last_build('assigned_xid') }}
+{%- endmacro %}
+
+{#- Rows of this model, by key, whose identifier is nobody's, or another's now; `column` holds the identifier's value. -#}
+{% macro rows_of_reassigned(key, kind, column) -%}
+    select {{ key }}
+    from {{ this }}
+    where {{ column }} in ({{ reassigned_identifiers(kind) }})
+    union all
+    select {{ key }}
+    from {{ this }} as known
+    where not exists (
+        select from {{ ref('int_identifiers_resolved') }} as identifiers
+        where
+            identifiers.identifier_kind = '{{ kind }}'
+            and identifiers.identifier = '{{ kind }}:' || known.{{ column }}
+    )
+{%- endmacro %}
+
+{#- What an increment of such a model adds, by its key with the name of its step; everything where it is built anew. -#}
+{% macro is_missing(key) -%}
+    {%- if is_incremental() -%}
+        not exists (select from {{ this }} as kept where kept.{{ key.split('.') | last }} = {{ key }})
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro touched_subscriptions() -%}
+    select billing_id
+    from {{ source('raw', 'billing_subscriptions') }}
+    where {{ arrived_since_last_build('updated_at') }}
+    union all
+    {{ rows_of_reassigned('billing_id', 'billing_id', 'billing_id') }}
+{%- endmacro %}
+
+{% macro touched_invoices() -%}
+    select invoice_id
+    from {{ source('raw', 'billing_invoices') }}
+    where (source, source_key) in (
+        select
+            source,
+            source_key
+        from {{ source('raw', 'billing_invoices') }}
+        where {{ arrived_since_last_build('updated_at') }}
+    )
+    union all
+    {{ rows_of_reassigned('invoice_id', 'billing_id', 'billing_id') }}
+{%- endmacro %}
+
+{% macro touched_email_events() -%}
+    select source || ':' || source_key
+    from {{ source('raw', 'email_provider_events') }}
+    where {{ arrived_since_last_build('occurred_at') }}
+    union all
+    {{ rows_of_reassigned('email_event_id', 'email_hash', 'email_hash') }}
+{%- endmacro %}
