@@ -98,11 +98,12 @@ create table staging.consent_purposes (
     region_rule text, purpose text, is_permitted_by_default boolean, default_basis text, default_from_age integer,
     is_gpc_honoured boolean, is_gpc_liftable boolean, source text
 );
-create table intermediate.int_identifiers_resolved (identifier text, subscriber_id text);
+create table intermediate.int_identifiers_resolved (identifier text, identifier_kind text, subscriber_id text);
 create table intermediate.int_subscribers_redirected (former_subscriber_id text, subscriber_id text);
 create table intermediate.int_subscribers_attributed (subscriber_id text, country text, birth_year integer);
 insert into intermediate.int_identifiers_resolved values
-    ('user_id:u', 's'), ('anonymous_id:phone', 's'), ('anonymous_id:laptop', 's');
+    ('user_id:u', 'user_id', 's'), ('anonymous_id:phone', 'anonymous_id', 's'),
+    ('anonymous_id:laptop', 'anonymous_id', 's');
 """
 
 
