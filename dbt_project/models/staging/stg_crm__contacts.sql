@@ -23,7 +23,7 @@ normalised as (
         loaded_xid
     from contacts
     -- a fence: without it PostgreSQL spells every address again for each column that has to do with it
-    offset 0
+    offset 0 -- noqa: AM09
 
 )
 
