@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Builds and starts the compose stack, and runs the pipeline in it: `docker/stack.sh up|trigger|test|down`.
+# Builds and starts the compose stack, and runs the pipeline in it: `docker/stack.sh up|trigger|test|down`;
+# `docker/stack.sh compose COMMAND` is any other command of compose's.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -24,7 +25,7 @@ up() {
   "${compose[@]}" build init
   "${compose[@]}" up -d
   echo "Airflow http://localhost:8080 (admin, AIRFLOW_PASSWORD of docker/.env), homepage http://localhost:8000," \
-    "mailbox http://localhost:8025"
+    "mailbox http://localhost:8025, event collector http://localhost:8010"
 }
 
 # The pipeline, through the stack's own Airflow, its workers and its databases.
@@ -35,5 +36,6 @@ case ${1:-} in
   trigger) trigger ;;
   test) up && trigger && ../tests/docker/smoke.sh ;;
   down) make_env; "${compose[@]}" down "${@:2}" ;;
-  *) echo "usage: docker/stack.sh up|trigger|test|down [--volumes]" >&2; exit 2 ;;
+  compose) "${compose[@]}" "${@:2}" ;;
+  *) echo "usage: docker/stack.sh up|trigger|test|down [--volumes]|compose COMMAND" >&2; exit 2 ;;
 esac

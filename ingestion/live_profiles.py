@@ -21,9 +21,13 @@ from ingestion.identity.rules import adopt_rules
 from ingestion.segments.live import follow_events
 from marquee.clock import utc_now
 from marquee.database import DatabaseError, connect
+from marquee.errors import MarqueeError
 from marquee.settings import Settings
 
 CHANNEL = "events_arrived"
+# by which the database's own list of sessions shows who follows
+_SESSION = "marquee-live-profiles"
+_PATIENCE_SECONDS = 30
 
 # A step takes what is new to it since its own position, in the transaction that it is given.
 Step = Callable[[Connection[DictRow], datetime], object]
@@ -32,6 +36,28 @@ STEPS: tuple[Step, ...] = (catch_up, follow_events)
 _RETRY_SECONDS = 0.5
 
 _log = structlog.get_logger(__name__)
+
+
+class NotFollowingError(MarqueeError):
+    """Nobody looks for what is new."""
+
+
+def check_following(settings: Settings) -> None:
+    """Return when a process follows raw: it works, or looked for work when it last should have. For health checks.
+
+    Raises:
+        NotFollowingError: none does.
+        DatabaseError: the database is away.
+    """
+    with connect(settings) as connection:
+        row = connection.execute(
+            "select exists (select from pg_stat_activity where application_name = %s and datname = current_database() "
+            "and (state <> 'idle' or state_change > clock_timestamp() - make_interval(secs => %s))) as is_following",
+            (_SESSION, settings.live_poll_seconds + _PATIENCE_SECONDS),
+        ).fetchone()
+    assert row is not None
+    if not row["is_following"]:
+        raise NotFollowingError("nobody follows what arrives; start `marquee serve live-profiles`")
 
 
 def serve(settings: Settings) -> None:
@@ -57,6 +83,8 @@ def _follow_connected(settings: Settings, ending: threading.Event, steps: Sequen
         listening.autocommit = True
         # before the first look, so that nothing arrives between the two
         listening.execute(f"listen {CHANNEL}".encode())
+        working.execute("select set_config('application_name', %s, false)", (_SESSION,))
+        working.commit()
         with working.transaction():
             adopt_rules(working, utc_now())
         while not ending.is_set():

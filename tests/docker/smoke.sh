@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # After the pipeline ran in the compose stack: do its pages show what it did?
 set -euo pipefail
+cd "$(dirname "$0")"
 # grep reads to the end (no -q): a pipe closed early is an error of curl's
 fetch() { curl --silent --show-error --fail --max-time 20 "$@"; }
 
@@ -12,4 +13,6 @@ fetch "http://127.0.0.1:8000/v1/recommendations?subscriber_id=$subscriber&count=
 fetch http://127.0.0.1:8025/ | grep re_engagement >/dev/null
 fetch http://127.0.0.1:8000/dbt-docs/ | grep -i "<html" >/dev/null
 fetch http://127.0.0.1:8000/reports/ | grep -i "fairness" >/dev/null
+fetch http://127.0.0.1:8010/plan | grep "Video Playback Started" >/dev/null
+python3 live_events.py
 echo "the stack runs the pipeline"

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from ingestion.identity.resolving import subscriber_of
-from ingestion.live_profiles import follow
+from ingestion.live_profiles import NotFollowingError, check_following, follow
 from marquee import database
 from marquee.settings import Settings
 from tests.waiting import wait_until
@@ -65,6 +66,19 @@ def test_a_sign_in_is_stitched_within_the_second_and_after_the_database_went_awa
         _collect(warehouse, "m3", "a2", "u1")
         wait_until(lambda: subscriber_of(warehouse, "anonymous_id", "a2") is not None, 20, "stitching a2")
         assert subscriber_of(warehouse, "anonymous_id", "a2") == subscriber_of(warehouse, "user_id", "u1")
+
+
+def test_the_check_of_health_tells_who_follows_from_who_does_not(
+    settings: Settings, warehouse: Connection[DictRow]
+) -> None:
+    with pytest.raises(NotFollowingError, match="serve live-profiles"):
+        check_following(settings)
+    with _followed(settings):
+        _collect(warehouse, "m1", "a1")
+        wait_until(lambda: subscriber_of(warehouse, "anonymous_id", "a1") is not None, 20, "stitching a1")
+        check_following(settings)
+    with pytest.raises(NotFollowingError):
+        check_following(settings)
 
 
 def test_what_nobody_told_is_found_by_looking(settings: Settings, warehouse: Connection[DictRow]) -> None:
