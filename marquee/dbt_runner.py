@@ -16,6 +16,8 @@ from marquee.settings import PROJECT_ROOT, Settings
 
 PROJECT_DIR = PROJECT_ROOT / "dbt_project"
 PROFILES_FILE = PROJECT_DIR / "profiles.yml"
+PROFILE = "marquee"
+TARGET = "warehouse"
 
 
 class DbtError(MarqueeError):
@@ -72,8 +74,10 @@ def run(arguments: list[str], settings: Settings, as_of: datetime | None = None)
         DbtError: dbt ended with an error.
     """
     moment = {"DBT_MARQUEE_AS_OF": as_of.isoformat()} if as_of else {}
+    # Named, as Airflow's build names them: dbt takes up what another command has parsed only where both are said alike.
+    named = ["--profile", PROFILE, "--target", TARGET]
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments],
+        [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments, *named],
         env={**os.environ, **dbt_environment(settings), **moment},
         cwd=PROJECT_DIR,
         stdin=subprocess.DEVNULL,
