@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,10 +134,12 @@ def _prepare(settings: Settings, report: Report) -> None:
     _check_ports(services(settings))
     report("starting PostgreSQL")
     database.prepare(settings)
-    report("preparing Airflow's database")
-    _run_to_end((_program("airflow"), "db", "migrate"), settings)
-    report("reading the dbt project")
-    dbt_runner.parse(settings)
+    report("preparing Airflow's database and reading the dbt project")
+    # side by side, as each keeps one core busy
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        migration = beside.submit(_run_to_end, (_program("airflow"), "db", "migrate"), settings)
+        dbt_runner.parse(settings)
+        migration.result()
 
 
 def _start_services(settings: Settings, report: Report) -> list[processes.Child]:
