@@ -14,6 +14,7 @@ from marquee.kept_secrets import kept_secret
 from marquee.settings import PROJECT_ROOT, Settings
 
 DAGS_DIR = PROJECT_ROOT / "dags"
+_CONFIG_DIR = PROJECT_ROOT / "marquee" / "services" / "airflow_config"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -37,6 +38,7 @@ def airflow_environment(settings: Settings) -> dict[str, str]:
         **_login(settings, home),
         "MARQUEE_VAR_DIR": str(settings.var_dir.resolve()),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": f"{_CONFIG_DIR}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         "PYTHONUNBUFFERED": "1",
         "DO_NOT_TRACK": "1",
         # a training thread that waits for another must not spin on a core that the other could use
@@ -66,6 +68,10 @@ def _core(settings: Settings, home: Path) -> dict[str, str]:
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "10",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        # Between two looks for work: a task that has ended is followed by the next at once, a hundred times in a run.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+        # Who runs a task sees its end at once or, one time in six, at the next heartbeat: by default, a slot waits 5 s.
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "AIRFLOW__COSMOS__ENABLE_TELEMETRY": "False",

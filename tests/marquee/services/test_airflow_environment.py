@@ -27,6 +27,14 @@ def test_the_executor_that_is_named_can_be_loaded(settings: Settings, executor: 
     assert executor in done.stdout
 
 
+def test_a_task_finds_the_operators_of_the_dbt_models_imported(settings: Settings) -> None:
+    check = "import sys, airflow.settings as s; s.initialize(); print('cosmos.operators.watcher' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", check], env=airflow_environment(settings), capture_output=True, text=True, check=False
+    )
+    assert done.stdout.split()[-1] == "True", done.stderr[-2000:]
+
+
 def test_celery_without_a_broker_is_refused(settings: Settings) -> None:
     with pytest.raises(AirflowSettingsError, match="CELERY_BROKER_URL"):
         airflow_environment(settings.model_copy(update={"airflow_executor": "CeleryExecutor"}))
