@@ -1,11 +1,11 @@
 """### Build profiles
 
 Runs the dbt project: staging, identity resolution, sessions and consent, then marts and feature tables, each with its
-contract and tests. One dbt process builds everything; each model is a task here that follows its own result
-(astronomer-cosmos, watcher mode).
+contract. One dbt process builds everything; each model is a task here that follows its own result (astronomer-cosmos,
+watcher mode). The tests of the data come after the models: where one fails, nothing reads the new profiles.
 
 * `as_of` is this run's own moment, so that clearing a run rebuilds the same day.
-* dbt docs are generated at the end and served by `make run`.
+* dbt docs are generated beside what follows, and served by `make run`.
 """
 
 from datetime import timedelta
@@ -39,18 +39,24 @@ def build_profiles():
             install_dbt_deps=False,
         ),
         profile_config=ProfileConfig(
-            profile_name="marquee", target_name="warehouse", profiles_yml_filepath=dbt_runner.PROFILES_FILE
+            profile_name=dbt_runner.PROFILE,
+            target_name=dbt_runner.TARGET,
+            profiles_yml_filepath=dbt_runner.PROFILES_FILE,
         ),
         execution_config=ExecutionConfig(execution_mode=ExecutionMode.WATCHER),
         render_config=RenderConfig(
-            load_method=LoadMode.DBT_MANIFEST, test_behavior=TestBehavior.NONE, emit_datasets=False
+            load_method=LoadMode.DBT_MANIFEST, test_behavior=TestBehavior.AFTER_ALL, emit_datasets=False
         ),
-        operator_args={"env": {"DBT_MARQUEE_AS_OF": AS_OF}, "emit_datasets": False},
+        operator_args={"env": {"DBT_MARQUEE_AS_OF": AS_OF}, "emit_datasets": False, "poke_interval": 5},
     )
 
     @task(outlets=[PROFILES])
+    def publish_profiles():
+        """Say that the profiles are up to date, which starts the features."""
+
+    @task
     def generate_docs(dag_run=None):
-        """Write the dbt docs as one page and say that the profiles are up to date."""
+        """Write the dbt docs as one page."""
         dbt_runner.generate_docs(load_settings(), dag_run.run_after)
 
     @task
@@ -60,7 +66,7 @@ def build_profiles():
 
         write_segments_page(load_settings())
 
-    models >> [generate_docs(), draw_segments()]
+    models >> [publish_profiles(), generate_docs(), draw_segments()]
 
 
 build_profiles()

@@ -29,7 +29,8 @@ bag = DagBag(pathlib.Path(sys.argv[1]) / f"{sys.argv[2]}.py")
 found = []
 for dag in bag.dags.values():
     tasks = [
-        {"id": t.task_id, "owner": t.owner, "retries": t.retries, "timeout": t.execution_timeout is not None}
+        {"id": t.task_id, "owner": t.owner, "timeout": t.execution_timeout is not None,
+         "after": sorted(t.upstream_task_ids)}
         for t in dag.tasks
     ]
     found.append({"dag_id": dag.dag_id, "doc": dag.doc_md, "tags": sorted(dag.tags), "tasks": tasks,
@@ -99,3 +100,10 @@ def test_the_models_of_dbt_are_tasks(inspected: dict[str, dict[str, object]]) ->
     tasks = {task["id"] for task in dag["tasks"]}
     assert any("dim_subscribers" in task for task in tasks)
     assert any("stg_" in task for task in tasks)
+
+
+def test_the_tests_of_the_data_come_before_who_reads_the_profiles(inspected: dict[str, dict[str, object]]) -> None:
+    (dag,) = inspected["build_profiles"]["dags"]  # type: ignore[misc]
+    after = {task["id"]: task["after"] for task in dag["tasks"]}
+    assert "dbt.dbt_project_test" in after["publish_profiles"]
+    assert "dbt.fct_campaign_candidates_run" in after["dbt.dbt_project_test"]
