@@ -92,7 +92,8 @@ class AirflowClient:
     password: SecretStr | None = None
 
     def __enter__(self) -> Self:
-        self._http = httpx.Client(base_url=self.url, timeout=30)
+        # a machine that works to capacity answers late, and then goes on
+        self._http = httpx.Client(base_url=self.url, timeout=120)
         self._http.headers["Authorization"] = f"Bearer {self._token()}"
         return self
 
