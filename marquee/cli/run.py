@@ -24,6 +24,8 @@ def run_pipeline(console: Console, *, once: bool) -> int:
     try:
         with supervisor.running(settings, _reporter(console)) as children:
             with AirflowClient(settings.airflow_api_url, settings.airflow_password) as client:
+                # Airflow may answer before it has read the DAGs, and knows no run of a DAG that it has not read
+                client.wait_for_dags([step.dag_id for step in pipeline_run.PIPELINE], settings.start_timeout_seconds)
                 pipeline_run.close_interrupted_runs(client, started_at)
             has_succeeded = trigger_pipeline(settings, console, lambda: processes.check_alive(children))
             console.print(f"[dim]{(clock.utc_now() - started_at).total_seconds():.0f} s from start to summary[/]")
