@@ -1,5 +1,3 @@
-{{ config(unlogged=true) }}
-
 -- Every word on consent with the subscriber whose it is now, under whichever identifier it was given. `spoken_by` parts
 -- what a client said before anybody signed in there from the person's own words.
 with words as (

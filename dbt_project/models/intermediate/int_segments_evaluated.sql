@@ -1,5 +1,3 @@
-{{ config(unlogged=true) }}
-
 -- Who is in which declared segment at as_of: one pass over the profiles, one over the events that conditions count.
 -- Whether event_counts is read depends on what is declared, which the linter cannot see.
 {% set segments = declared_segments() %}

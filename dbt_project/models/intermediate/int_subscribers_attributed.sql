@@ -1,5 +1,3 @@
-{{ config(unlogged=true) }}
-
 -- What the CRM and billing know of each subscriber: the newest contact and the newest subscription of all its records.
 with contacts as (
 

@@ -1,5 +1,3 @@
-{{ config(unlogged=true) }}
-
 -- What billing says of each subscriber over all of his subscriptions: since when he pays, whether he tries, whether he
 -- ended it, and whether he came back after he had.
 with subscriptions as (

@@ -1,5 +1,3 @@
-{{ config(unlogged=true) }}
-
 -- What each subscriber watched, read and heard, in one pass: counts by window, and a fingerprint by which the models
 -- after it find whom they must look at again.
 {% set affinity = var('affinity') %}

@@ -1,5 +1,3 @@
-{{ config(unlogged=true) }}
-
 -- Under which rule of consent each subscriber stands: by the region that the newest consent record names, or else by
 -- the country that the CRM knows, or else by the strictest. The fingerprint is another one wherever what was said, or
 -- the rule, is: what follows from both is written again there.

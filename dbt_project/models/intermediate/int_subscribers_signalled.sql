@@ -1,5 +1,3 @@
-{{ config(unlogged=true) }}
-
 -- What the signals of each subscriber say today: what he searches for, how near he is to buying, what he turned down.
 with contents as (
 

@@ -1,5 +1,3 @@
-{{ config(unlogged=true) }}
-
 -- The lifecycle stage of each subscriber and what it follows from.
 with joined as (
 

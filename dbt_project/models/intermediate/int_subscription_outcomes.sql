@@ -1,5 +1,3 @@
-{{ config(unlogged=true) }}
-
 -- When a subscriber began to pay, took a dearer plan, or ended a subscription, out of billing's versions.
 with versions as (
 
