@@ -5,11 +5,13 @@
     indexes=[{'columns': ['subscriber_id'], 'unique': true}]
 ) }}
 
--- When each subscriber was first and last seen by an event. An increment writes those who gained or lost one.
+-- When each subscriber was first and last seen by an event, and whether all of these are simulated. An increment writes
+-- those who gained or lost one.
 select
     subscriber_id,
     min(occurred_at) as first_seen_at,
-    max(occurred_at) as last_active_at
+    max(occurred_at) as last_active_at,
+    bool_and(is_simulated) as is_simulated
 from {{ ref('int_events_sessionized') }}
 where
     subscriber_id is not null

@@ -109,7 +109,7 @@ select
     coalesce(billing.subscription_status, 'none') as subscription_status,
     subscribers.identifier_count,
     subscribers.first_seen_at,
-    coalesce(crm.is_simulated, billing.is_simulated, false) as is_simulated
+    coalesce(crm.is_simulated, billing.is_simulated) as is_simulated
 from subscribers
 left join crm on subscribers.subscriber_id = crm.subscriber_id
 left join billing on subscribers.subscriber_id = billing.subscriber_id

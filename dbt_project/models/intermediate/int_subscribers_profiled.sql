@@ -85,7 +85,7 @@ joined as (
         subscribers.email is not null and not coalesce(mail.is_suppressed, false) as is_email_deliverable,
         stages.is_known,
         subscribers.identifier_count,
-        subscribers.is_simulated
+        stages.is_simulated
     from {{ ref('int_subscribers_attributed') }} as subscribers
     inner join {{ ref('int_subscribers_staged') }} as stages on subscribers.subscriber_id = stages.subscriber_id
     left join {{ ref('int_subscribers_billed') }} as billed on subscribers.subscriber_id = billed.subscriber_id

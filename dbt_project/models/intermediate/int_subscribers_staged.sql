@@ -12,7 +12,9 @@ with joined as (
         least(subscribers.created_at, activity.first_seen_at, subscribers.first_seen_at) as acquired_at,
         coalesce(activity.first_seen_at, subscribers.first_seen_at) as first_seen_at,
         activity.last_active_at,
-        consumed.last_consumed_at
+        consumed.last_consumed_at,
+        -- of whom no contact or subscription says it, the events do
+        coalesce(subscribers.is_simulated, activity.is_simulated, false) as is_simulated
     from {{ ref('int_subscribers_attributed') }} as subscribers
     left join {{ ref('int_subscribers_billed') }} as billed on subscribers.subscriber_id = billed.subscriber_id
     left join {{ ref('int_subscribers_consumed') }} as consumed on subscribers.subscriber_id = consumed.subscriber_id
@@ -32,5 +34,6 @@ select
     first_seen_at,
     last_active_at,
     last_consumed_at,
+    is_simulated,
     {{ lifecycle_stage() }} as lifecycle_stage
 from joined
