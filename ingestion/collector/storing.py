@@ -12,17 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.rows import DictRow, tuple_row
 
-from ingestion.collector.copy_text import copy_line
+from ingestion.collector.copy_text import COPY_EVENTS, event_line
 from ingestion.door.admission import Admission, Admitted, Dropped, SetAside
 from ingestion.door.recording import count_admissions, set_aside
-from ingestion.raw_tables import EVENTS
 
-_COPY_EVENTS = sql.SQL("copy raw.events (source, {}) from stdin").format(
-    sql.SQL(", ").join(map(sql.Identifier, EVENTS.columns))
-)
 # the repeated: what was offered and is not claimed by this statement
 _CLAIM_KEYS = """
 with offered as (select unnest(%s::uuid[]) as message_key),
@@ -72,7 +68,7 @@ class Offered(NamedTuple):
 def offered(source: str, admission: Admission) -> Offered:
     """Make `admission` ready: all that storing it costs here rather than in the database."""
     if isinstance(admission, Admitted):
-        return Offered(source, admission, _key(admission.message_id), copy_line((source, *admission.values)))
+        return Offered(source, admission, _key(admission.message_id), event_line(source, admission.values))
     return Offered(source, admission, _key(admission.message_id) if isinstance(admission, Dropped) else None, None)
 
 
@@ -131,7 +127,7 @@ def _claim(connection: Connection[DictRow], keys: Sequence[str]) -> list[str]:
 def _copy_events(connection: Connection[DictRow], lines: Sequence[str]) -> None:
     if not lines:
         return
-    with connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
+    with connection.cursor() as cursor, cursor.copy(COPY_EVENTS) as copy:
         copy.write("".join(lines))
 
 

@@ -3,22 +3,24 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from psycopg import Connection
 from psycopg.rows import DictRow
+from psycopg.sql import SQL, Identifier
 from pydantic import SecretStr
 
 from ingestion.collector.calls import read_delivery
-from ingestion.collector.copy_text import copy_line
+from ingestion.collector.copy_text import COPY_EVENTS, event_line
 from ingestion.collector.storing import StoredCounts, store
 from ingestion.collector.write_keys import WriteKeyError, read_write_keys
 from ingestion.door.admission import Admission, Admitted, Dropped, SetAside
 from ingestion.loading import load_rows
 from ingestion.raw_tables import EVENTS, EventRow
-from ingestion.records import Record, Value
+from ingestion.records import Record
 from marquee import database
 from marquee.settings import Settings
 
@@ -32,39 +34,58 @@ def _event(message_id: str, **differing: object) -> Admitted:
     return Admitted(message_id, row._replace(**differing))
 
 
-@hypothesis_settings(max_examples=150, deadline=None)
+_moments = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
+_said = st.text(st.characters(exclude_characters="\x00", exclude_categories=("Cs",)), min_size=1)
+_ids = st.none() | _said | st.sampled_from(["\\N", "\\", "\\.", "NULL", "\t", "a\tb\r\n"])
+_documents = st.dictionaries(_texts, _texts, max_size=2).map(lambda said: orjson.dumps(said).decode())
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
 @given(
-    text=st.none() | _texts | st.sampled_from(["\\N", "", "\\", "\\.", "NULL"]),
-    listed=st.none() | st.lists(_texts, max_size=3),
-    number=st.none() | st.floats(allow_nan=False) | st.integers(-(2**53), 2**53),
-    flag=st.booleans(),
-    moment=st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)),
-)
-def test_postgresql_reads_a_line_as_the_values_it_was_made_of(
-    postgres_connection: Connection[DictRow],
-    text: str | None,
-    listed: list[str] | None,
-    number: float | None,
-    flag: bool,
-    moment: datetime,
+    event=st.builds(
+        EventRow,
+        message_id=_said,
+        event_type=st.sampled_from(["track", "alias"]),
+        occurred_at=_moments,
+        **dict.fromkeys(
+            (
+                "event", "user_id", "anonymous_id", "previous_id", "group_id", "device_id", "advertising_id",
+                "device_type", "email", "phone", "content_id", "schema_version",
+            ),
+            _ids,
+        ),
+        watched_fraction=st.none() | st.floats(0, 1),
+        properties=_documents,
+        context=_documents,
+        sent_at=st.none() | _moments,
+        received_at=_moments,
+        consent_purposes=st.none() | st.lists(_texts, max_size=3),
+        consent_signals=st.none() | _documents,
+        is_simulated=st.booleans(),
+    )
+)  # fmt: skip
+def test_postgresql_reads_a_line_as_the_event_it_was_made_of(
+    postgres_connection: Connection[DictRow], event: EventRow
 ) -> None:
-    values: tuple[Value, ...] = (text, listed, number, flag, moment)
     with postgres_connection.cursor() as cursor:
-        cursor.execute("truncate lines")
-        with cursor.copy("copy lines from stdin") as copy:
-            copy.write(copy_line(values) + copy_line(values))
-        rows = cursor.execute("select * from lines").fetchall()
-    assert [tuple(row.values()) for row in rows] == [values, values]
+        with cursor.copy(COPY_EVENTS) as copy:
+            copy.write(event_line("live", event) + event_line("web", event))
+        rows = cursor.execute(
+            SQL("select {}, source from raw.events order by source").format(
+                SQL(", ").join(map(Identifier, EventRow._fields))
+            )
+        ).fetchall()
+    postgres_connection.rollback()
+    assert [row.pop("source") for row in rows] == ["live", "web"]
+    documents = ("properties", "context", "consent_signals")
+    read = {name: value and orjson.loads(value) for name, value in event._asdict().items() if name in documents}
+    assert rows == [event._asdict() | read] * 2
 
 
 @pytest.fixture(scope="module")
 def postgres_connection(make_database: Callable[[], str]) -> Iterator[Connection[DictRow]]:
-    """A connection with a table for lines of COPY."""
+    """A connection to a database with the tables."""
     with database.connect(Settings(database_url=SecretStr(make_database()))) as connection:
-        connection.execute(
-            "create temp table lines "
-            "(text text, listed text[], number double precision, flag boolean, moment timestamptz)"
-        )
         yield connection
 
 
