@@ -16,7 +16,7 @@ from marquee.settings import Settings
 _KEEP_ALIVE_SECONDS = 75
 _LAST_SECONDS = 10
 _OBJECTS_BETWEEN_COLLECTIONS = 100_000
-_SWITCH_SECONDS = 0.0005
+_SWITCH_SECONDS = 0.0002
 
 
 def serve(settings: Settings) -> None:
