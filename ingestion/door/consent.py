@@ -18,6 +18,7 @@ from ingestion.tracking_plan.definitions import Purpose
 _BIT: Mapping[str, int] = {purpose: 1 << place for place, purpose in enumerate(PURPOSES)}
 _LONGEST_STRING = 20_000
 _CACHED_STRINGS = 20_000
+# what is longer is worked out each time: the memory of what is kept has a bound
 _LONGEST_KEPT = 4_000
 _NO_CONTEXT: Mapping[str, object] = {}
 
@@ -111,12 +112,14 @@ class ConsentReader:
         signals: dict[str, object] = {}
         if gpp is not None:
             signals["gpp"] = gpp
-            more_granted, more_refused, gpp_has_gpc, inner_tcf = self._read_gpp(gpp)
+            decode_gpp = self._read_gpp if len(gpp) <= _LONGEST_KEPT else self._decode_gpp
+            more_granted, more_refused, gpp_has_gpc, inner_tcf = decode_gpp(gpp)
             granted, refused, has_gpc = granted | more_granted, refused | more_refused, has_gpc or gpp_has_gpc
             tcf = inner_tcf if tcf is None else tcf
         if tcf is not None:
             signals["tcf"] = tcf
-            more_granted, more_refused = self._read_tcf(tcf)
+            decode_tcf = self._read_tcf if len(tcf) <= _LONGEST_KEPT else self._decode_tcf
+            more_granted, more_refused = decode_tcf(tcf)
             granted, refused = granted | more_granted, refused | more_refused
         if has_gpc:
             signals["gpc"] = True

@@ -15,6 +15,7 @@ from ingestion.door.policy import DoorPolicy
 
 _CACHED = 20_000
 _LONGEST_USER_AGENT = 1_000
+_LONGEST_ADDRESS = 200
 _TELEVISIONS = ("tv", "roku", "tizen", "web0s", "webos", "chromecast", "crkey", "playstation", "xbox", "bravia")
 _PHONES = ("iOS", "Android", "Windows Phone", "KaiOS")
 _APP_CLIENTS = ("CFNetwork", "okhttp", "Dalvik")
@@ -79,11 +80,13 @@ def _part(value: Mapping[str, object], wanted: _Wanted) -> dict[str, object]:
     return part
 
 
-@lru_cache(_CACHED)
 def truncated_ip(text: str | None) -> str | None:
     """An IPv4 address without its last byte, an IPv6 address without its last ten; None for what is no address."""
-    if text is None:
-        return None
+    return None if text is None or len(text) > _LONGEST_ADDRESS else _network_of(text)
+
+
+@lru_cache(_CACHED)
+def _network_of(text: str) -> str | None:
     try:
         # "fe80::1%eth0" has a zone, and "[::1]" brackets
         address = ipaddress.ip_address(text.strip().strip("[]").partition("%")[0])
@@ -95,10 +98,14 @@ def truncated_ip(text: str | None) -> str | None:
     return str(ipaddress.ip_network((address, bits), strict=False).network_address)
 
 
-@lru_cache(_CACHED)
 def reduced_user_agent(text: str) -> ReducedAgent:
     """Families of browser and system, and the class of device: `web`, `mobile` (an app), `connected_tv` or `server`."""
-    text = text[:_LONGEST_USER_AGENT].encode("ascii", "replace").decode()
+    return _families_of(text[:_LONGEST_USER_AGENT])
+
+
+@lru_cache(_CACHED)
+def _families_of(text: str) -> ReducedAgent:
+    text = text.encode("ascii", "replace").decode()
     found = ua_parser.parse(text)
     browser = found.user_agent.family if found.user_agent is not None else "Other"
     system = found.os.family if found.os is not None else "Other"

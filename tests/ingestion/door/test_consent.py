@@ -54,6 +54,9 @@ def _california(sale: int, sharing: int) -> str:
         ),
         ({"consent": {"tcf": ALL_TCF}}, False, BY_TCF, None),
         ({"consent": {"tcString": NO_TCF}}, False, [], BY_TCF),
+        # too long to be kept, which changes nothing
+        ({"consent": {"tcf": f"{ALL_TCF}.{'A' * 5_000}"}}, False, BY_TCF, None),
+        ({"consent": {"gpp": f"DBACNYA~{ALL_TCF}.{'A' * 5_000}~1YYN"}}, False, BY_TCF[1:], ["advertising"]),
         ({"consent": {"tcf": "not one"}}, False, [], BY_TCF),
         # version 1 of the framework is over
         ({"consent": {"tcf": "BOEFEAyOEFEAyAHABDENAI4AAAB9vABAASA"}}, False, [], BY_TCF),

@@ -19,6 +19,7 @@ from tests.ingestion.door.calls import DOOR, NOW, POLICY, call, door_with, row
         ("fe80::1%eth0", "fe80::"),
         ("::ffff:203.0.113.77", "203.0.113.0"),
         ("203.0.113", None),
+        ("fe80::1%" + "e" * 300, None),
         ("", None),
         (None, None),
     ],
