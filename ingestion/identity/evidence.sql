@@ -248,7 +248,7 @@ begin
         insert into identity.identifiers (
             identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at, changed_xid
         )
-        select met.*, this_xid from identity.met_identifiers(incoming) as met;
+        select met.*, this_xid from identity.met_identifiers_together(incoming) as met;
         analyze identity.identifiers;
         insert into identity.links select * from identity.met_links(incoming, 'identity.identifiers', this_xid);
         get diagnostics link_count = row_count;
@@ -301,12 +301,14 @@ begin
 end
 $$;
 
--- The identifiers of what came in, as columns of identity.identifiers.
-create or replace function identity.met_identifiers(incoming regclass)
+-- The identifiers of what came in, as columns of identity.identifiers: all, or the half of them whose hashes are `hashed`
+-- ('< 0', '>= 0').
+create or replace function identity.met_identifiers(incoming regclass, hashed text default 'is not null')
 returns table (
     identifier_key uuid, kind_id smallint, value text, first_seen_at timestamptz, last_seen_at timestamptz,
     arrived_at timestamptz
-) language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB'
+) language plpgsql stable parallel safe cost 10000000
+set plan_cache_mode = force_custom_plan set work_mem = '256MB'
 -- two processes would each find most of the identifiers, and one put them together again
 set max_parallel_workers_per_gather = 0 as $$
 begin
@@ -315,10 +317,11 @@ begin
             with sides as (
                 select left_kind as kind, left_value as value, true as is_named, first_seen_at, last_seen_at, arrived_at
                 from %1$s
+                where hashtext(left_value) %2$s
                 union all
                 select right_kind, right_value, is_right_named, first_seen_at, last_seen_at, arrived_at
                 from %1$s
-                where right_value is not null
+                where hashtext(right_value) %2$s
             ),
             named as (
                 select
@@ -333,8 +336,24 @@ begin
                 named.last_seen_at, named.arrived_at
             from named inner join identity.kinds using (kind)
         $query$,
-        incoming
+        incoming, hashed
     );
+end
+$$;
+
+-- The same of a table that several processes can read, from two at once.
+create or replace function identity.met_identifiers_together(incoming regclass)
+returns table (
+    identifier_key uuid, kind_id smallint, value text, first_seen_at timestamptz, last_seen_at timestamptz,
+    arrived_at timestamptz
+) language plpgsql stable set plan_cache_mode = force_custom_plan
+-- both are at work while the caller waits
+set max_parallel_workers_per_gather = 2 as $$
+begin
+    return query
+    select * from identity.met_identifiers(incoming, '< 0')
+    union all
+    select * from identity.met_identifiers(incoming, '>= 0');
 end
 $$;
 

@@ -122,31 +122,31 @@ declare
     swap integer;
     parts record;
     tied integer[] := '{}';
-    -- of each, as which in order of age it comes: the same number where only the key says who is first
-    age_nos integer[];
+    -- of each, how old and how strong it is: where both are the same, only the key says who is first
+    arrivals timestamptz[];
+    priorities smallint[];
     -- of each, which limited kind it is of; null: none, or not named yet
     limited_nos integer[];
     full_clusters integer[];
 begin
     held_low := '{}';
     held_high := '{}';
-    select coalesce(array_agg(aged.identifier_id), '{}'), array_agg(aged.limited_no), array_agg(aged.age_no),
-        coalesce(array_agg(aged.identifier_id) filter (where not aged.is_seen), '{}')
-    into ids, limited_nos, age_nos, unseen
+    select coalesce(array_agg(aged.identifier_id), '{}'), array_agg(aged.limited_no), array_agg(aged.arrived_at),
+        array_agg(aged.priority), coalesce(array_agg(aged.identifier_id) filter (where aged.arrived_at = 'infinity'), '{}')
+    into ids, limited_nos, arrivals, priorities, unseen
     from (
         select
             identifiers.identifier_id,
             case when identifiers.first_seen_at <= moment then limited.limited_no end as limited_no,
-            (dense_rank() over in_age)::integer as age_no,
-            coalesce(identifiers.first_seen_at <= moment, false) as is_seen
+            case when identifiers.first_seen_at <= moment then identifiers.arrived_at else 'infinity' end as arrived_at,
+            kinds.priority
         from identity.identifiers
         inner join identity.kinds using (kind_id)
         left join identity.limited_kinds as limited using (kind_id)
         where nodes is null or identifiers.identifier_id = any(nodes)
-        window in_age as (
-            order by (identifiers.first_seen_at <= moment) desc nulls last, identifiers.arrived_at, kinds.priority
-        )
-        order by (identifiers.first_seen_at <= moment) desc nulls last, identifiers.arrived_at, kinds.priority
+        -- numbers are sorted faster than rows: nobody who was seen comes after who was not
+        order by
+            case when identifiers.first_seen_at <= moment then identifiers.arrived_at else 'infinity' end, kinds.priority
     ) as aged;
     parent := array(select generate_series(1, cardinality(ids)));
     if nodes is null then
@@ -183,7 +183,7 @@ begin
     for place in 1..cardinality(ids) loop
         a := parent[parent[place]];
         parent[place] := a;
-        if age_nos[place] = age_nos[a] and place <> a then
+        if priorities[place] = priorities[a] and arrivals[place] = arrivals[a] and place <> a then
             tied := tied || place;
         end if;
     end loop;
@@ -201,11 +201,11 @@ begin
         swap := ids[a]; ids[a] := ids[b]; ids[b] := swap;
         swap := limited_nos[a]; limited_nos[a] := limited_nos[b]; limited_nos[b] := swap;
     end loop;
-    clusters := array(select ids[root] from unnest(parent) with ordinality as roots (root, place) order by place);
+    clusters := array(select ids[unnest(parent)]);
     profiles := clusters;
     full_clusters := array(
         select ids[held.root]
-        from unnest(parent, limited_nos) as held (root, limited_no)
+        from (select unnest(parent) as root, unnest(limited_nos) as limited_no) as held
         inner join identity.limited_kinds as limited using (limited_no)
         group by held.root, limited.limited_no, limited.profile_limit
         having count(*) > limited.profile_limit
