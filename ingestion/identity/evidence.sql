@@ -248,7 +248,7 @@ begin
         insert into identity.identifiers (
             identifier_key, kind_id, value, first_seen_at, last_seen_at, arrived_at, changed_xid
         )
-        select met.*, this_xid from identity.met_identifiers_together(incoming) as met;
+        select met.*, this_xid from identity.met_identifiers(incoming) as met;
         analyze identity.identifiers;
         insert into identity.links select * from identity.met_links(incoming, 'identity.identifiers', this_xid);
         get diagnostics link_count = row_count;
@@ -301,9 +301,8 @@ begin
 end
 $$;
 
--- The identifiers of what came in, as columns of identity.identifiers: all, or the half of them whose hashes are `hashed`
--- ('< 0', '>= 0').
-create or replace function identity.met_identifiers(incoming regclass, hashed text default 'is not null')
+-- The identifiers of what came in, as columns of identity.identifiers, of whose values the hashes are `hashed` ('< 0').
+create or replace function identity.met_identifiers_hashed(incoming regclass, hashed text)
 returns table (
     identifier_key uuid, kind_id smallint, value text, first_seen_at timestamptz, last_seen_at timestamptz,
     arrived_at timestamptz
@@ -341,19 +340,23 @@ begin
 end
 $$;
 
--- The same of a table that several processes can read, from two at once.
-create or replace function identity.met_identifiers_together(incoming regclass)
+-- All of them. Of a table that several processes can read each of two takes one half.
+create or replace function identity.met_identifiers(incoming regclass)
 returns table (
     identifier_key uuid, kind_id smallint, value text, first_seen_at timestamptz, last_seen_at timestamptz,
     arrived_at timestamptz
-) language plpgsql stable set plan_cache_mode = force_custom_plan
--- both are at work while the caller waits
+) language plpgsql set plan_cache_mode = force_custom_plan
+-- this process waits for the two
 set max_parallel_workers_per_gather = 2 as $$
 begin
-    return query
-    select * from identity.met_identifiers(incoming, '< 0')
-    union all
-    select * from identity.met_identifiers(incoming, '>= 0');
+    if incoming = 'identity.incoming_links'::regclass then
+        return query
+        select * from identity.met_identifiers_hashed(incoming, '< 0')
+        union all
+        select * from identity.met_identifiers_hashed(incoming, '>= 0');
+    else
+        return query select * from identity.met_identifiers_hashed(incoming, 'is not null');
+    end if;
 end
 $$;
 
@@ -368,8 +371,10 @@ begin
     select
         coalesce(kept.identifier_id, nextval(numbers)::integer), met.*,
         kept.identifier_id is null,
-        coalesce(met.arrived_at < kept.arrived_at or met.first_seen_at is not null and kept.first_seen_at is null, false),
-        coalesce(
+        kept.identifier_id is not null
+        and coalesce(met.arrived_at < kept.arrived_at or met.first_seen_at is not null and kept.first_seen_at is null, false),
+        kept.identifier_id is not null
+        and coalesce(
             met.first_seen_at < kept.first_seen_at or met.last_seen_at > kept.last_seen_at
             or met.arrived_at < kept.arrived_at or met.first_seen_at is not null and kept.first_seen_at is null,
             false
