@@ -25,7 +25,7 @@ _SCHEMA_FILES = (
     "ingestion/schema.sql",
     *(
         f"ingestion/identity/{part}.sql"
-        for part in ("schema", "evidence", "resolution", "settling", "reading", "suspicion")
+        for part in ("schema", "evidence", "incoming", "resolution", "settling", "reading", "suspicion")
     ),
     "ingestion/segments/schema.sql",
     "activation/schema.sql",

@@ -14,7 +14,8 @@
 
 {#-
     Who is whose at as_of, once for the model and for what the model has to forget: everybody, or where the model adds to
-    what the last build left, those of whom something changed since, by what was stored or by the time that went by.
+    what the last build left, those of whom something changed since, by what was stored or by the time that went by. What
+    the model's own transactions took in, they have read: after a build from nothing that is everybody.
 -#}
 {% macro resolve_identifiers() -%}
     create temp table resolved_identifiers on commit drop as
@@ -24,7 +25,8 @@
         {%- set last = last_build() %}
         select *
         from identity.resolved_changes(
-            {{ as_of() }}, timestamptz '{{ last["as_of"].isoformat() }}', {{ last['snapshot_xmin'] }}
+            {{ as_of() }}, timestamptz '{{ last["as_of"].isoformat() }}', {{ last['snapshot_xmin'] }},
+            array(select distinct written_xid from {{ this }} where written_xid >= {{ last['snapshot_xmin'] }})
         );
         delete from {{ this }} as known
         using resolved_identifiers

@@ -83,10 +83,10 @@ returns table (
 $$;
 
 -- For who keeps what resolved_at gave: the identifiers that may read otherwise at `as_of` than at `former_as_of`, which is
--- no later, to who saw every transaction before `since_xid`. Without a subscriber: a row of the past that goes. Erased
--- identifiers are not among them (identity.erasures).
+-- no later, to who saw every transaction before `since_xid` and of those after it `seen_xids`, its own. Without a
+-- subscriber: a row of the past that goes. Erased identifiers are not among them (identity.erasures).
 create or replace function identity.resolved_changes(
-    as_of timestamptz, former_as_of timestamptz, since_xid bigint
+    as_of timestamptz, former_as_of timestamptz, since_xid bigint, seen_xids bigint[]
 ) returns table (
     identifier text, identifier_kind text, identifier_value text, subscriber_id text, first_seen_at timestamptz,
     last_seen_at timestamptz
@@ -94,11 +94,12 @@ create or replace function identity.resolved_changes(
 #variable_conflict use_column
 declare
     changed integer[] := identity.later_than(former_as_of) || array(
-        select members.identifier_id from identity.members where members.changed_xid >= since_xid
+        select members.identifier_id from identity.members
+        where members.changed_xid >= since_xid and members.changed_xid <> all(seen_xids)
         union
-        select low_id from identity.links where links.changed_xid >= since_xid
+        select low_id from identity.links where links.changed_xid >= since_xid and links.changed_xid <> all(seen_xids)
         union
-        select high_id from identity.links where links.changed_xid >= since_xid
+        select high_id from identity.links where links.changed_xid >= since_xid and links.changed_xid <> all(seen_xids)
     );
     crowded integer[] := array(
         select crowded.identifier_id from identity.crowded where crowded.identifier_id = any(changed)
@@ -114,7 +115,8 @@ begin
         select members.identifier_id from identity.members where members.cluster_id = any(clusters)
         union
         select identifiers.identifier_id from identity.identifiers
-        where identifiers.changed_xid >= since_xid or identifiers.last_seen_at > former_as_of
+        where identifiers.changed_xid >= since_xid and identifiers.changed_xid <> all(seen_xids)
+            or identifiers.last_seen_at > former_as_of
     );
     return query
     select kinds.kind || ':' || named.value, kinds.kind, named.value, found.subscriber_id, found.first_seen_at,

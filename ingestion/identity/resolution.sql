@@ -131,22 +131,22 @@ declare
 begin
     held_low := '{}';
     held_high := '{}';
-    select coalesce(array_agg(aged.identifier_id), '{}'), array_agg(aged.limited_no), array_agg(aged.arrived_at),
-        array_agg(aged.priority), coalesce(array_agg(aged.identifier_id) filter (where aged.arrived_at = 'infinity'), '{}')
+    select coalesce(array_agg(identifier_id), '{}'), array_agg(limited_no), array_agg(arrived_at), array_agg(priority),
+        coalesce(array_agg(identifier_id) filter (where arrived_at = 'infinity'), '{}')
     into ids, limited_nos, arrivals, priorities, unseen
     from (
-        select
-            identifiers.identifier_id,
-            case when identifiers.first_seen_at <= moment then limited.limited_no end as limited_no,
-            case when identifiers.first_seen_at <= moment then identifiers.arrived_at else 'infinity' end as arrived_at,
-            kinds.priority
-        from identity.identifiers
+        select seen.identifier_id, seen.arrived_at, kinds.priority,
+            case when seen.arrived_at < 'infinity' then limited.limited_no end as limited_no
+        from (
+            -- numbers are sorted faster than rows: whoever has not been seen comes last
+            select identifier_id, kind_id,
+                case when first_seen_at <= moment then arrived_at else 'infinity' end as arrived_at
+            from identity.identifiers
+            where nodes is null or identifier_id = any(nodes)
+        ) as seen
         inner join identity.kinds using (kind_id)
         left join identity.limited_kinds as limited using (kind_id)
-        where nodes is null or identifiers.identifier_id = any(nodes)
-        -- numbers are sorted faster than rows: nobody who was seen comes after who was not
-        order by
-            case when identifiers.first_seen_at <= moment then identifiers.arrived_at else 'infinity' end, kinds.priority
+        order by seen.arrived_at, kinds.priority
     ) as aged;
     parent := array(select generate_series(1, cardinality(ids)));
     if nodes is null then

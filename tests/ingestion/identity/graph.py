@@ -111,19 +111,27 @@ class Copy:
     rows: dict[str, tuple[object, ...]]
     day: int
     next_xid: int
+    own_xid: int = 0
 
-    def follow(self, connection: Connection[DictRow], day: int) -> None:
-        """Take in what changed since, as of the end of `day`."""
-        began = connection.execute("select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid").fetchone()
+    def follow(self, connection: Connection[DictRow], day: int) -> int:
+        """Take in what raw holds, and what changed since, as of the end of `day`. How many rows were looked at."""
+        began = connection.execute(
+            "select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as xid, "
+            "pg_current_xact_id()::text::bigint as own_xid"
+        ).fetchone()
         assert began is not None
-        for row in connection.execute(
-            "select * from identity.resolved_changes(%s, %s, %s)", (moment(day), moment(self.day), self.next_xid)
-        ):
+        connection.execute("select identity.catch_up(%s)", (moment(day),))
+        changes = connection.execute(
+            "select * from identity.resolved_changes(%s, %s, %s, array[%s]::bigint[])",
+            (moment(day), moment(self.day), self.next_xid, self.own_xid),
+        ).fetchall()
+        for row in changes:
             self.rows.pop(row["identifier"], None)
             if row["subscriber_id"] is not None:
                 self.rows[row["identifier"]] = tuple(row.values())
-        self.day, self.next_xid = day, began["xid"]
+        self.day, self.next_xid, self.own_xid = day, began["xid"], began["own_xid"]
         connection.commit()
+        return len(changes)
 
 
 def resolved(connection: Connection[DictRow], day: int) -> dict[str, tuple[object, ...]]:
