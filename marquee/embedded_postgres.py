@@ -23,6 +23,8 @@ _TUNING = {
     "effective_cache_size": "2GB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "2GB",
+    # large loads write their log in bursts, and would wait for the disk without room for them
+    "wal_buffers": "64MB",
     "checkpoint_timeout": "15min",
     # a core squeezes less into the log in a second than a laptop's disk takes
     "wal_compression": "off",
