@@ -33,9 +33,14 @@
         where known.identifier = resolved_identifiers.identifier and resolved_identifiers.subscriber_id is null;
         delete from {{ this }} as known
         where
-            exists (select from identity.erasures where erased_xid >= {{ last['snapshot_xmin'] }})
+            {{ was_somebody_erased() }}
             and not exists (
                 select from identity.identifiers where identifier_key = md5(known.identifier)::uuid
             )
     {%- endif -%}
+{%- endmacro %}
+
+{#- Whether an identifier was erased since the last build; what was told of it is gone from raw without a trace. -#}
+{% macro was_somebody_erased() -%}
+    exists (select from identity.erasures where erased_xid >= {{ last_build()['snapshot_xmin'] }})
 {%- endmacro %}

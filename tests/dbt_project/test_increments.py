@@ -45,6 +45,7 @@ def history(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathF
         connection.commit()
         tables["day two"] = _built(settings, connection, DAY_TWO)
         large_world.add_day(connection, 100, 400, DAY_THREE, first=5_000_000_000)
+        _change_records(connection, DAY_THREE)
         connection.commit()
         tables["day three"] = _built(settings, connection, DAY_THREE)
         tables["day three anew"] = _built(settings, connection, DAY_THREE, "--full-refresh")
@@ -152,6 +153,34 @@ def _change_everything(connection: Connection[DictRow], moment: datetime) -> Non
         "insert into raw.email_provider_events (source, source_key, row_hash, email, event, message_id, campaign, "
         "occurred_at, is_simulated) select source, source_key, 'other', 'person9@example.com', event, message_id, "
         "campaign, occurred_at, true from raw.email_provider_events where source_key = 'm-8-delivered'"
+    )
+
+
+def _change_records(connection: Connection[DictRow], moment: datetime) -> None:
+    """What CRM and billing say on a day on which nobody is erased: only those of whom they speak are looked at."""
+    then = moment - timedelta(hours=4)
+    # the address goes to somebody else, who had none
+    _write_contact(connection, "3", "third@example.com", then)
+    _say(connection, "found", then, client="finder", user="finder", kind="identify")
+    connection.execute("update raw.events set email = 'own@example.com' where message_id = 'found'")
+    # somebody else moved, somebody else is gone, and two people's records had been taken for one
+    connection.execute(
+        "insert into raw.crm_contacts (source, source_key, row_hash, crm_id, user_id, email, birth_year, country, "
+        "created_at, updated_at, is_simulated, is_deleted, deleted_at) "
+        "select source, source_key, 'third', crm_id, case crm_id when 'crm-40' then 'user-41' else user_id end, "
+        "case crm_id when 'crm-40' then 'other40@example.com' else email end, birth_year, 'CA', created_at, %(then)s, "
+        "true, crm_id = 'crm-50', case when crm_id = 'crm-50' then %(then)s end "
+        "from raw.crm_contacts where crm_id in ('crm-30', 'crm-40', 'crm-50')",
+        {"then": then},
+    )
+    connection.execute(
+        "insert into raw.billing_subscriptions (source, source_key, row_hash, billing_id, user_id, email, plan, "
+        "status, monthly_amount_cents, currency, started_at, updated_at, is_simulated, is_deleted) "
+        "select distinct on (billing_id) source, source_key, 'third', billing_id, user_id, "
+        "case billing_id when 'b-15' then 'paid15@example.com' else email end, 'family', status, '2999', currency, "
+        "started_at, %(then)s, true, billing_id = 'b-16' from raw.billing_subscriptions "
+        "where billing_id in ('b-15', 'b-16', 'b-17') order by billing_id, updated_at desc",
+        {"then": then},
     )
 
 

@@ -14,7 +14,10 @@ select
     events.event_type,
     events.occurred_at,
     events.is_simulated
-from {{ ref('stg_email_provider__events') }} as events
+from
+    {{ missing_records(
+        'stg_email_provider__events', 'email_provider_events',
+        "kept.email_event_id = told.source || ':' || told.source_key"
+    ) }} as events
 inner join {{ ref('int_identifiers_resolved') }} as identifiers
     on identifiers.identifier_kind = 'email_hash' and identifiers.identifier = 'email_hash:' || events.email_hash
-where {{ is_missing('events.email_event_id') }}

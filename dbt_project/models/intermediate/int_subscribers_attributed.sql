@@ -1,13 +1,24 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook=["{{ take_memory() }}", "{{ find_regrouped_subscribers() }}"],
+    indexes=[{'columns': ['subscriber_id'], 'unique': true}]
+) }}
+
 -- What the CRM and billing know of each subscriber: the newest contact and the newest subscription of all its records.
-with contacts as (
+-- An increment writes those whose identifiers are others than they were, and those of whom a system told something.
+-- depends_on: {{ ref('int_identifiers_resolved') }}
+-- depends_on: {{ ref('stg_events__events') }}
+with identifiers as (
 
-    select * from {{ ref('stg_crm__contacts') }}
-
-),
-
-subscriptions as (
-
-    select * from {{ ref('stg_billing__subscriptions') }}
+    select
+        identifiers.subscriber_id,
+        identifiers.identifier_kind,
+        identifiers.identifier_value
+    from {{ ref('int_identifiers_resolved') }} as identifiers
+    {% if is_incremental() %}
+        inner join pg_temp.regrouped_subscribers as regrouped on identifiers.subscriber_id = regrouped.subscriber_id
+    {% endif %}
 
 ),
 
@@ -26,9 +37,9 @@ crm as (
         contacts.timezone,
         contacts.is_simulated,
         min(contacts.created_at) over (partition by identifiers.subscriber_id) as created_at
-    from contacts
-    inner join {{ ref('int_identifiers_resolved') }} as identifiers
-        on identifiers.identifier_kind = 'crm_id' and identifiers.identifier = 'crm_id:' || contacts.crm_id
+    from {{ ref('int_contacts_standing') }} as contacts
+    inner join identifiers
+        on identifiers.identifier_kind = 'crm_id' and contacts.crm_id = identifiers.identifier_value
     order by
         identifiers.subscriber_id asc, (contacts.user_id is null) asc, contacts.updated_at desc, contacts.crm_id asc
 
@@ -40,22 +51,19 @@ billing as (
         identifiers.subscriber_id,
         subscriptions.plan,
         subscriptions.subscription_status,
-        subscriptions.renews_at,
         subscriptions.is_simulated
-    from subscriptions
-    inner join {{ ref('int_identifiers_resolved') }} as identifiers
-        on
-            identifiers.identifier_kind = 'billing_id'
-            and identifiers.identifier = 'billing_id:' || subscriptions.billing_id
+    from {{ ref('int_subscriptions_standing') }} as subscriptions
+    inner join identifiers
+        on identifiers.identifier_kind = 'billing_id' and subscriptions.billing_id = identifiers.identifier_value
     order by identifiers.subscriber_id asc, subscriptions.updated_at desc, subscriptions.billing_id asc
 
 ),
 
 spoken_emails as (
 
-    select email, email_hash, updated_at as seen_at from contacts
+    select email, email_hash, updated_at as seen_at from {{ ref('int_contacts_standing') }}
     union all
-    select email, email_hash, updated_at from subscriptions
+    select email, email_hash, updated_at from {{ ref('int_subscriptions_standing') }}
     union all
     select email, email_hash, occurred_at from {{ ref('stg_events__events') }}
     where has_email
@@ -71,31 +79,16 @@ emails as (
         spoken_emails.email,
         spoken_emails.email_hash
     from spoken_emails
-    inner join {{ ref('int_identifiers_resolved') }} as identifiers
-        on
-            identifiers.identifier_kind = 'email_hash'
-            and identifiers.identifier = 'email_hash:' || spoken_emails.email_hash
+    inner join identifiers
+        on identifiers.identifier_kind = 'email_hash' and spoken_emails.email_hash = identifiers.identifier_value
     where spoken_emails.email is not null
     order by identifiers.subscriber_id asc, spoken_emails.seen_at desc, spoken_emails.email asc
-
-),
-
-subscribers as (
-
-    select
-        subscriber_id,
-        min(identifier_value) filter (where identifier_kind = 'user_id') as user_id,
-        count(*) as identifier_count,
-        min(first_seen_at) as first_seen_at,
-        bool_and(identifier_kind in ('email_hash', 'phone_hash')) as is_contact_only
-    from {{ ref('int_identifiers_resolved') }}
-    group by subscriber_id
 
 )
 
 select
-    subscribers.subscriber_id,
-    coalesce(subscribers.user_id, crm.user_id) as user_id,
+    regrouped.subscriber_id,
+    coalesce(regrouped.user_id, crm.user_id) as user_id,
     emails.email,
     emails.email_hash,
     crm.first_name,
@@ -107,11 +100,12 @@ select
     crm.created_at,
     billing.plan,
     coalesce(billing.subscription_status, 'none') as subscription_status,
-    subscribers.identifier_count,
-    subscribers.first_seen_at,
+    regrouped.identifier_count,
+    regrouped.identifier_hash,
+    regrouped.first_seen_at,
     coalesce(crm.is_simulated, billing.is_simulated) as is_simulated
-from subscribers
-left join crm on subscribers.subscriber_id = crm.subscriber_id
-left join billing on subscribers.subscriber_id = billing.subscriber_id
-left join emails on subscribers.subscriber_id = emails.subscriber_id
-where not (subscribers.is_contact_only and emails.email is null)
+from pg_temp.regrouped_subscribers as regrouped
+left join crm on regrouped.subscriber_id = crm.subscriber_id
+left join billing on regrouped.subscriber_id = billing.subscriber_id
+left join emails on regrouped.subscriber_id = emails.subscriber_id
+where regrouped.identifier_count > 0 and not (regrouped.is_contact_only and emails.email is null)

@@ -13,7 +13,7 @@ with subscriptions as (
         subscriptions.renews_at,
         subscriptions.canceled_at,
         subscriptions.updated_at
-    from {{ ref('stg_billing__subscriptions') }} as subscriptions
+    from {{ ref('int_subscriptions_standing') }} as subscriptions
     inner join {{ ref('int_identifiers_resolved') }} as identifiers
         on
             identifiers.identifier_kind = 'billing_id'

@@ -1,3 +1,4 @@
+-- depends_on: {{ ref('int_identifiers_resolved') }}
 select
     history_id as identity_change_id,
     change as change_type,

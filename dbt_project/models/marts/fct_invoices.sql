@@ -20,9 +20,8 @@ select
     invoices.paid_at,
     invoices.refunded_at,
     invoices.is_simulated
-from {{ ref('stg_billing__invoices') }} as invoices
+from {{ missing_records('stg_billing__invoices', 'billing_invoices', 'kept.invoice_id = told.invoice_id') }} as invoices
 left join {{ ref('int_identifiers_resolved') }} as identifiers
     on
         identifiers.identifier_kind = 'billing_id'
         and identifiers.identifier = 'billing_id:' || invoices.billing_id
-where {{ is_missing('invoices.invoice_id') }}

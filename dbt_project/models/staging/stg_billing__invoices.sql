@@ -7,6 +7,8 @@ with invoices as (
 amounts as (
 
     select
+        source,
+        source_key,
         invoice_id,
         nullif(trim(billing_id), '') as billing_id,
         lower(trim(status)) as billing_status,
@@ -45,6 +47,8 @@ judged as (
 )
 
 select
+    source,
+    source_key,
     invoice_id,
     billing_id,
     invoice_status,

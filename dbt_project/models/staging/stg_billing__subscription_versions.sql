@@ -2,6 +2,7 @@
 select
     raw_id as version_id,
     source,
+    source_key,
     billing_id,
     nullif(trim(user_id), '') as user_id,
     {{ normalise_email('email') }} as email,

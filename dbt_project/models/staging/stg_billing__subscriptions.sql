@@ -1,12 +1,14 @@
 with newest as (
 
-    select distinct on (source, billing_id) *
+    select distinct on (source, source_key) *
     from {{ ref('stg_billing__subscription_versions') }}
-    order by source asc, billing_id asc, updated_at desc, version_id desc
+    order by source asc, source_key asc, updated_at desc, version_id desc
 
 )
 
 select
+    source,
+    source_key,
     billing_id,
     user_id,
     email,

@@ -7,6 +7,8 @@ with contacts as (
 normalised as (
 
     select
+        source,
+        source_key,
         crm_id,
         nullif(trim(user_id), '') as user_id,
         {{ normalise_email('email') }} as email,

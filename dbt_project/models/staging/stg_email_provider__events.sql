@@ -5,6 +5,8 @@ with events as (
 )
 
 select
+    source,
+    source_key,
     source || ':' || source_key as email_event_id,
     {{ sha256_hex(normalise_email('email')) }} as email_hash,
     lower(trim(event)) as event_type,
