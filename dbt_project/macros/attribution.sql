@@ -67,12 +67,9 @@
         delete from {{ this }} as kept
         where
             (kept.source, kept.source_key) in ({{ retold_records(table, moment) }})
-            or (
-                {{ was_somebody_erased() }}
-                and not exists (
-                    select from {{ source('raw', table) }} as told
-                    where told.source = kept.source and told.source_key = kept.source_key
-                )
+            or not exists (
+                select from {{ source('raw', table) }} as told
+                where told.source = kept.source and told.source_key = kept.source_key
             )
     {%- endif -%}
 {%- endmacro %}

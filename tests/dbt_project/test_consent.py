@@ -77,6 +77,7 @@ def rules_url(house: Settings, manifest: Manifest, make_database: Callable[[], s
         for name in (
             "stg_events__events",
             "stg_consents__records",
+            "int_consents_recorded",
             "int_consents_signalled",
             "int_consents_said",
             "int_subscribers_ruled",

@@ -9,5 +9,5 @@ select
     region,
     lifecycle_stage,
     has_personalization_consent
-from {{ ref('dim_subscribers') }}
+from {{ ref('int_subscribers_profiled') }}
 where {{ permitted('personalization', 'subscriber_id') }}

@@ -15,7 +15,7 @@ with words as (
         proof,
         recorded_at,
         is_simulated
-    from {{ ref('stg_consents__records') }}
+    from {{ ref('int_consents_recorded') }}
     union all
     select
         consent_signal_id as consent_id,

@@ -3,7 +3,7 @@
 -- to `upgrade` among those who do, to `cancellation` among those whose subscription ran.
 {% set paths = var('paths') %}
 {% set looked_at_days = paths.observed_days + paths.window_days %}
-with steps as (
+with known_steps as (
 
     select
         subscriber_id,
@@ -42,6 +42,14 @@ with steps as (
     where
         event_type in ('open', 'click', 'unsubscribe')
         and occurred_at > {{ as_of() }} - interval '{{ looked_at_days }} days'
+
+),
+
+steps as (
+
+    select *
+    from known_steps
+    where {{ permitted('analytics', 'subscriber_id') }}
 
 ),
 
@@ -126,7 +134,6 @@ before as (
             and coalesce(candidates.reached_at, candidates.last_step_at)
             < steps.occurred_at + interval '{{ paths.window_days }} days'
             and (candidates.reached_at is null or candidates.reached_at > steps.occurred_at)
-    where {{ permitted('analytics', 'candidates.subscriber_id') }}
 
 )
 

@@ -1,4 +1,6 @@
--- The lifecycle stage of each subscriber and what it follows from.
+-- The lifecycle stage of each subscriber and what it follows from. A view: the profile is its one reader.
+{{ config(materialized='view') }}
+
 with joined as (
 
     select

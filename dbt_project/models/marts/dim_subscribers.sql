@@ -6,7 +6,7 @@ with memberships as (
     select
         subscriber_id,
         array_agg(segment order by segment) as segments
-    from {{ ref('fct_segment_memberships') }}
+    from {{ ref('int_segments_evaluated') }}
     group by subscriber_id
 
 )

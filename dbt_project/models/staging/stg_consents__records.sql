@@ -17,6 +17,8 @@ with said as (
 )
 
 select distinct on (source, source_key, is_granted, recorded_at)
+    source,
+    source_key,
     md5(source || ':' || source_key || ':' || is_granted || ':' || recorded_at) as consent_record_id,
     identifier,
     purpose,
