@@ -272,3 +272,25 @@ event_counts as (
 
 )
 {%- endmacro %}
+
+{#- A pre_hook of fct_segment_memberships: take away who left, and who entered since, perhaps after having left. -#}
+{% macro take_back_members() -%}
+    {%- if execute and is_incremental() -%}
+        delete from {{ this }} as kept
+        where
+            not exists (
+                select from {{ ref('int_segments_evaluated') }} as evaluated
+                where
+                    evaluated.subscriber_id = kept.subscriber_id
+                    and evaluated.segment = kept.segment
+                    and evaluated.is_simulated = kept.is_simulated
+            )
+            or (kept.subscriber_id, kept.segment) in (
+                select
+                    subscriber_id,
+                    segment
+                from {{ ref('fct_segment_changes') }}
+                where changed_at > timestamptz '{{ last_build()["as_of"].isoformat() }}'
+            )
+    {%- endif -%}
+{%- endmacro %}

@@ -41,7 +41,7 @@ def render(
     definitions: Definitions,
     segments: Sequence[Segment],
     as_of: datetime,
-    profiles: str = "intermediate.int_subscribers_profiled",
+    profiles: str = "marts.dim_subscribers",
     events: str = "intermediate.int_events_sessionized",
 ) -> Rendered:
     """Render the macros for `segments`.

@@ -73,7 +73,8 @@ def _build(connection: Connection[DictRow]) -> None:
     connection.execute(
         f"""
         create schema intermediate;
-        create table intermediate.int_subscribers_profiled as
+        create schema marts;
+        create table marts.dim_subscribers as
         select {columns} from generate_series(1, {SUBSCRIBERS}) as n;
         create table intermediate.int_consents_current as
         select md5(n::text) as subscriber_id, purpose, n % 4 <> 0 as is_permitted
@@ -87,7 +88,7 @@ def _build(connection: Connection[DictRow]) -> None:
             'c' as content_id, 'web' as device_type, 0.5::double precision as watched_fraction,
             '{{}}'::jsonb as properties
         from generate_series(1, {EVENTS}) as n;
-        analyze intermediate.int_subscribers_profiled, intermediate.int_consents_current,
+        analyze marts.dim_subscribers, intermediate.int_consents_current,
             intermediate.int_events_sessionized;
         """.encode()
     )

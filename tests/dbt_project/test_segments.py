@@ -34,7 +34,8 @@ LATER = NOW + timedelta(hours=6)
 
 _HOUSE = ["build", "--exclude-resource-type", "test", "unit_test", "--select", "+fct_segment_memberships_live",
           "+dim_subscribers", "+fct_segment_history", "+fct_segment_trends"]  # fmt: skip
-_SEGMENTS = ["run", "--select", "int_segments_evaluated", "fct_segment_changes", "fct_segment_memberships"]
+_SEGMENTS = ["run", "--select", "int_subscribers_profiled", "dim_subscribers", "int_segments_evaluated",
+             "fct_segment_changes", "fct_segment_memberships"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

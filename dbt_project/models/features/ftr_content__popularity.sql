@@ -69,16 +69,21 @@ changes as (
         days.content_id,
         days.day + windows.length as day
     from days
+    inner join contents on days.content_id = contents.content_id
     cross join (values (0), (1), (7), (28)) as windows (length)
+    -- the days before are there for their sums only
+    where windows.length = 0 or days.day + windows.length >= contents.from_day
     union
     select
         first_days.content_id,
         series.moment::date as day
     from first_days
+    inner join contents on first_days.content_id = contents.content_id
     cross join
         lateral generate_series(
             first_days.first_day::timestamp, {{ last_day }}::timestamp, interval '28 days'
         ) as series (moment)
+    where series.moment::date >= contents.from_day
     union
     select
         content_id,

@@ -53,7 +53,7 @@ select
     subscribers.plan,
     subscribers.subscription_status,
     subscribers.lifecycle_stage
-from {{ ref('int_subscribers_profiled') }} as subscribers
+from {{ ref('dim_subscribers') }} as subscribers
 left join {{ ref('int_subscribers_consumed') }} as consumed on subscribers.subscriber_id = consumed.subscriber_id
 left join {{ ref('int_subscribers_signalled') }} as signalled on subscribers.subscriber_id = signalled.subscriber_id
 left join mail on subscribers.subscriber_id = mail.subscriber_id

@@ -9,5 +9,5 @@ select
     region,
     lifecycle_stage,
     has_personalization_consent
-from {{ ref('int_subscribers_profiled') }}
+from {{ ref('dim_subscribers') }}
 where {{ permitted('personalization', 'subscriber_id') }}

@@ -12,6 +12,7 @@ with known as (
     select
         content_id,
         genres,
+        taxonomy_codes,
         published_at,
         duration_minutes,
         true as is_known
@@ -21,6 +22,7 @@ with known as (
         select
             former.content_id,
             former.genres,
+            former.taxonomy_codes,
             former.published_at,
             former.duration_minutes,
             false as is_known
@@ -33,6 +35,7 @@ with known as (
 select
     known.content_id,
     known.genres,
+    known.taxonomy_codes,
     known.published_at,
     known.duration_minutes,
     known.is_known,
@@ -41,6 +44,8 @@ from known
 {% if is_incremental() %}
     left join {{ this }} as former on known.content_id = former.content_id
     where
-        (known.genres, known.published_at, known.duration_minutes, known.is_known)
-        is distinct from (former.genres, former.published_at, former.duration_minutes, former.is_known)
+        (known.genres, known.taxonomy_codes, known.published_at, known.duration_minutes, known.is_known)
+        is distinct from (
+            former.genres, former.taxonomy_codes, former.published_at, former.duration_minutes, former.is_known
+        )
 {% endif %}

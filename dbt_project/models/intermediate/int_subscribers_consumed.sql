@@ -1,5 +1,13 @@
 -- What each subscriber watched, read and heard, in one pass: counts by window, and a fingerprint by which the models
--- after it find whom they must look at again.
+-- after it find whom they must look at again. An increment writes those whose interactions are others than they were,
+-- and those of whom one left a window.
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_back('subscriber_id', subscribers_counted_otherwise()) }}",
+    indexes=[{'columns': ['subscriber_id'], 'unique': true}]
+) }}
+
 {% set affinity = var('affinity') %}
 with contents as (
 
@@ -26,6 +34,9 @@ interactions as (
         ) as row_hash
     from {{ ref('fct_interactions') }} as interactions
     left join contents on interactions.content_id = contents.content_id
+    {% if is_incremental() %}
+        where interactions.subscriber_id in ({{ subscribers_counted_otherwise() }})
+    {% endif %}
 
 )
 

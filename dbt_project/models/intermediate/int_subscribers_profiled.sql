@@ -1,4 +1,6 @@
--- Every field of the profile, one row a subscriber. dim_subscribers is this with the segments.
+-- Every field of the profile, one row a subscriber. A view: dim_subscribers, its one reader, is this with the segments.
+{{ config(materialized='view') }}
+
 with mail as (
 
     select

@@ -1,15 +1,15 @@
--- serving looks up one subscriber in every request
+-- The profile with the declared segments that it is in: one pass over the profiles, one over the events that conditions
+-- count. Serving looks up one subscriber in every request.
 {{ config(indexes=[{'columns': ['subscriber_id'], 'unique': true}]) }}
 
-with memberships as (
+-- Whether event_counts is read depends on what is declared, which the linter cannot see.
+{% set segments = declared_segments() %}
+{% set counted = [] %}
+{% for segment in segments %}
+    {% do segment_find_events(segment.conditions, counted) %}
+{% endfor %}
 
-    select
-        subscriber_id,
-        array_agg(segment order by segment) as segments
-    from {{ ref('int_segments_evaluated') }}
-    group by subscriber_id
-
-)
+with {{ segment_sources(counted, as_of(), ref('int_subscribers_profiled'), ref('int_events_sessionized')) }}
 
 select
     profiles.subscriber_id,
@@ -26,7 +26,14 @@ select
     profiles.plan,
     profiles.subscription_status,
     profiles.lifecycle_stage,
-    coalesce(memberships.segments, '{}') as segments,
+    array(
+        select found.segment
+        from
+            unnest(array[{{ segment_cases(segments, exclusive_segment_groups(), segment_fields(), counted) }}]::text[])
+                as found (segment)
+        where found.segment is not null
+        order by found.segment
+    ) as segments,
     profiles.top_genre,
     profiles.interaction_count,
     profiles.interaction_count_28d,
@@ -55,5 +62,6 @@ select
     profiles.is_known,
     profiles.identifier_count,
     profiles.is_simulated
-from {{ ref('int_subscribers_profiled') }} as profiles
-left join memberships on profiles.subscriber_id = memberships.subscriber_id
+from profiles
+cross join build
+left join event_counts on profiles.subscriber_id = event_counts.subscriber_id -- noqa: ST11

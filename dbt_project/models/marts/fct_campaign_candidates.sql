@@ -20,7 +20,7 @@ silent as (
         'since:' || coalesce(deliveries.last_opened_at::date::text, 'never') as occurrence_key,
         coalesce(deliveries.last_opened_at, subscribers.acquired_at) + interval '14 days' as eligible_since,
         'no email opened for 14 days' as reason
-    from {{ ref('int_subscribers_profiled') }} as subscribers
+    from {{ ref('dim_subscribers') }} as subscribers
     inner join deliveries on subscribers.subscriber_id = deliveries.subscriber_id
     where
         subscribers.email is not null
@@ -39,7 +39,7 @@ steps as (
         'day_' || max(days.day) as occurrence_key,
         subscribers.acquired_at + max(days.day) * interval '1 day' as eligible_since,
         'in the first 30 days' as reason
-    from {{ ref('int_subscribers_profiled') }} as subscribers
+    from {{ ref('dim_subscribers') }} as subscribers
     inner join (values (1), (3), (7), (14), (30)) as days (day)
         on subscribers.acquired_at + days.day * interval '1 day' <= {{ as_of() }}
     where

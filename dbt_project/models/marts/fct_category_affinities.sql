@@ -10,7 +10,7 @@ with affinities as (
         shares.share::double precision as affinity,
         subscribers.affinity_strength,
         subscribers.is_simulated
-    from {{ ref('int_subscribers_profiled') }} as subscribers
+    from {{ ref('dim_subscribers') }} as subscribers
     cross join jsonb_each_text(subscribers.genre_affinities) as shares (category, share)
     where {{ permitted('personalization', 'subscribers.subscriber_id') }}
     union all
@@ -21,7 +21,7 @@ with affinities as (
         shares.share::double precision as affinity,
         subscribers.affinity_strength,
         subscribers.is_simulated
-    from {{ ref('int_subscribers_profiled') }} as subscribers
+    from {{ ref('dim_subscribers') }} as subscribers
     cross join jsonb_each_text(subscribers.taxonomy_affinities) as shares (category, share)
     where {{ permitted('personalization', 'subscribers.subscriber_id') }}
 

@@ -12,7 +12,7 @@ select
     signalled.recent_searches,
     signalled.searched_genres,
     subscribers.is_simulated
-from {{ ref('int_subscribers_profiled') }} as subscribers
+from {{ ref('dim_subscribers') }} as subscribers
 inner join {{ ref('int_subscribers_signalled') }} as signalled
     on subscribers.subscriber_id = signalled.subscriber_id
 where
