@@ -273,24 +273,25 @@ event_counts as (
 )
 {%- endmacro %}
 
-{#- A pre_hook of fct_segment_memberships: take away who left, and who entered since, perhaps after having left. -#}
+{#- Rows of the log that this build may have to follow; what the last one wrote is among them and taken back, too. -#}
+{% macro changed_since_last_build() -%}
+    changed_at >= timestamptz '{{ last_build()["as_of"].isoformat() if execute }}'
+{%- endmacro %}
+
+{#- A pre_hook of fct_segment_memberships: take away who came or went, and say of the others whether they are simulated. -#}
 {% macro take_back_members() -%}
     {%- if execute and is_incremental() -%}
         delete from {{ this }} as kept
+        using {{ ref('fct_segment_changes') }} as changes
         where
-            not exists (
-                select from {{ ref('int_segments_evaluated') }} as evaluated
-                where
-                    evaluated.subscriber_id = kept.subscriber_id
-                    and evaluated.segment = kept.segment
-                    and evaluated.is_simulated = kept.is_simulated
-            )
-            or (kept.subscriber_id, kept.segment) in (
-                select
-                    subscriber_id,
-                    segment
-                from {{ ref('fct_segment_changes') }}
-                where changed_at > timestamptz '{{ last_build()["as_of"].isoformat() }}'
-            )
+            changes.subscriber_id = kept.subscriber_id
+            and changes.segment = kept.segment
+            and changes.{{ changed_since_last_build() }};
+        update {{ this }} as kept
+        set is_simulated = subscribers.is_simulated
+        from {{ ref('dim_subscribers') }} as subscribers
+        where
+            subscribers.subscriber_id = kept.subscriber_id
+            and subscribers.is_simulated <> kept.is_simulated
     {%- endif -%}
 {%- endmacro %}

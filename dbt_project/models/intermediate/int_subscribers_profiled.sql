@@ -56,12 +56,12 @@ joined as (
         stages.first_seen_at,
         stages.last_active_at,
         stages.last_consumed_at,
-        coalesce(consumed.interaction_count_28d, 0) as interaction_count_28d,
-        coalesce(consumed.interaction_count, 0) as interaction_count,
+        stages.interaction_count_28d,
+        stages.interaction_count,
         extract(day from {{ as_of() }} - stages.acquired_at)::integer as tenure_days,
-        billed.first_paid_at,
-        extract(day from {{ as_of() }} - billed.first_paid_at)::integer as paid_tenure_days,
-        billed.trial_ends_at,
+        stages.first_paid_at,
+        extract(day from {{ as_of() }} - stages.first_paid_at)::integer as paid_tenure_days,
+        stages.trial_ends_at,
         stages.renews_at,
         stages.is_paying,
         mail.last_email_opened_at,
@@ -90,8 +90,6 @@ joined as (
         stages.is_simulated
     from {{ ref('int_subscribers_attributed') }} as subscribers
     inner join {{ ref('int_subscribers_staged') }} as stages on subscribers.subscriber_id = stages.subscriber_id
-    left join {{ ref('int_subscribers_billed') }} as billed on subscribers.subscriber_id = billed.subscriber_id
-    left join {{ ref('int_subscribers_consumed') }} as consumed on subscribers.subscriber_id = consumed.subscriber_id
     left join {{ ref('int_subscribers_tasted') }} as tasted on subscribers.subscriber_id = tasted.subscriber_id
     left join {{ ref('int_subscribers_signalled') }} as signalled
         on subscribers.subscriber_id = signalled.subscriber_id

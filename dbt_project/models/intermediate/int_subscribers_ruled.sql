@@ -4,41 +4,70 @@
 with spoken as (
 
     select
-        subscriber_id,
+        said.subscriber_id,
         bit_xor(hash_record_extended(
             (
-                consent_id, identifier, spoken_by, linked_at, purpose, is_granted, is_withdrawal, legal_basis, region,
-                text_version, recorded_via, proof, recorded_at, is_simulated
+                said.consent_id, said.identifier, said.spoken_by, said.linked_at, said.purpose, said.is_granted,
+                said.is_withdrawal, said.legal_basis, said.region, said.text_version, said.recorded_via, said.proof,
+                said.recorded_at, said.is_simulated
             ), 0
-        )) as word_hash
-    from {{ ref('int_consents_said') }}
-    where subscriber_id is not null
-    group by subscriber_id
+        )) as word_hash,
+        min(regions.region_rule) as region_rule,
+        min(regions.region_rule) <> max(regions.region_rule) as has_moved
+    from {{ ref('int_consents_said') }} as said
+    left join {{ ref('consent_regions') }} as regions on said.region = regions.region
+    where said.subscriber_id is not null
+    group by said.subscriber_id
 
 ),
 
-subscribers as (
-
-    select subscriber_id from {{ ref('int_subscribers_attributed') }}
-    union
-    -- who is known by an address or number alone is not attributed
-    select subscriber_id
-    from {{ ref('int_identifiers_resolved') }}
-    where identifier_kind in ('email_hash', 'phone_hash')
-    union
-    select subscriber_id from spoken
-
-),
-
-recorded as (
+-- of who spoke in regions of several rules, the newest word's
+moved as (
 
     select distinct on (said.subscriber_id)
         said.subscriber_id,
         regions.region_rule
     from {{ ref('int_consents_said') }} as said
+    inner join spoken on said.subscriber_id = spoken.subscriber_id and spoken.has_moved
     inner join {{ ref('consent_regions') }} as regions on said.region = regions.region
-    where said.subscriber_id is not null
     order by said.subscriber_id asc, said.recorded_at desc, regions.region_rule asc
+
+),
+
+-- who is known by an address or number alone, or by words alone, is not attributed
+unattributed as (
+
+    select identifiers.subscriber_id
+    from {{ ref('int_identifiers_resolved') }} as identifiers
+    where
+        identifiers.identifier_kind in ('email_hash', 'phone_hash')
+        and not exists (
+            select from {{ ref('int_subscribers_attributed') }} as attributed
+            where attributed.subscriber_id = identifiers.subscriber_id
+        )
+    union
+    select spoken.subscriber_id
+    from spoken
+    where not exists (
+        select from {{ ref('int_subscribers_attributed') }} as attributed
+        where attributed.subscriber_id = spoken.subscriber_id
+    )
+
+),
+
+subscribers as (
+
+    select
+        subscriber_id,
+        country,
+        birth_year
+    from {{ ref('int_subscribers_attributed') }}
+    union all
+    select
+        subscriber_id,
+        null as country,
+        null as birth_year
+    from unattributed
 
 ),
 
@@ -47,20 +76,18 @@ ruled as (
     select
         subscribers.subscriber_id,
         spoken.word_hash,
-        coalesce(recorded.region_rule, regions.region_rule, 'strictest') as region_rule,
+        coalesce(moved.region_rule, spoken.region_rule, regions.region_rule, 'strictest') as region_rule,
         case
-            when recorded.region_rule is not null then 'consent_record'
+            when spoken.region_rule is not null then 'consent_record'
             when regions.region_rule is not null then 'crm_country'
             else 'unknown'
         end as rule_source,
         -- the birthday may be to come this year
-        (extract(year from {{ as_of() }}) - attributed.birth_year - 1)::integer as youngest_age
+        (extract(year from {{ as_of() }}) - subscribers.birth_year - 1)::integer as youngest_age
     from subscribers
     left join spoken on subscribers.subscriber_id = spoken.subscriber_id
-    left join recorded on subscribers.subscriber_id = recorded.subscriber_id
-    left join {{ ref('int_subscribers_attributed') }} as attributed
-        on subscribers.subscriber_id = attributed.subscriber_id
-    left join {{ ref('consent_regions') }} as regions on upper(trim(attributed.country)) = regions.region
+    left join moved on subscribers.subscriber_id = moved.subscriber_id
+    left join {{ ref('consent_regions') }} as regions on upper(trim(subscribers.country)) = regions.region
 
 )
 

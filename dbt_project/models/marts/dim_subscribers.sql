@@ -26,13 +26,8 @@ select
     profiles.plan,
     profiles.subscription_status,
     profiles.lifecycle_stage,
-    array(
-        select found.segment
-        from
-            unnest(array[{{ segment_cases(segments, exclusive_segment_groups(), segment_fields(), counted) }}]::text[])
-                as found (segment)
-        where found.segment is not null
-        order by found.segment
+    array_remove(
+        array[{{ segment_cases(segments, exclusive_segment_groups(), segment_fields(), counted) }}]::text[], null
     ) as segments,
     profiles.top_genre,
     profiles.interaction_count,

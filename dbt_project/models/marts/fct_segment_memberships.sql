@@ -1,4 +1,4 @@
--- who is in a segment; which segments a subscriber is in
+-- Who is in a segment; which segments a subscriber is in. An increment follows the log of who came and went.
 {{ config(
     materialized='incremental',
     incremental_strategy='append',
@@ -9,25 +9,36 @@
     ]
 ) }}
 
+-- depends_on: {{ ref('dim_subscribers') }}
+{% if is_incremental() %}
+
+with changes as (
+
+    select distinct on (subscriber_id, segment)
+        subscriber_id,
+        segment,
+        change,
+        changed_at,
+        is_simulated
+    from {{ ref('fct_segment_changes') }}
+    where {{ changed_since_last_build() }}
+    order by subscriber_id asc, segment asc, change_number desc
+
+)
+
+select
+    subscriber_id,
+    segment,
+    changed_at as since,
+    is_simulated
+from changes
+where change = 'entered'
+
+{% else %}
+
 with build as (
 
     select {{ as_of() }} as as_of
-
-),
-
-evaluated as (
-
-    select
-        evaluated.subscriber_id,
-        evaluated.segment,
-        evaluated.is_simulated
-    from {{ ref('int_segments_evaluated') }} as evaluated
-    {% if is_incremental() %}
-        where not exists (
-            select from {{ this }} as kept
-            where kept.subscriber_id = evaluated.subscriber_id and kept.segment = evaluated.segment
-        )
-    {% endif %}
 
 ),
 
@@ -37,9 +48,7 @@ entries as (
         changes.subscriber_id,
         changes.segment,
         max(changes.changed_at) as entered_at
-    from evaluated
-    inner join {{ ref('fct_segment_changes') }} as changes
-        on evaluated.subscriber_id = changes.subscriber_id and evaluated.segment = changes.segment
+    from {{ ref('fct_segment_changes') }} as changes
     cross join build
     where changes.change = 'entered' and changes.changed_at <= build.as_of
     group by changes.subscriber_id, changes.segment
@@ -52,7 +61,9 @@ select
     -- a build for a moment before the log knows no earlier one
     coalesce(entries.entered_at, build.as_of) as since,
     evaluated.is_simulated
-from evaluated
+from {{ ref('int_segments_evaluated') }} as evaluated
 cross join build
 left join entries
     on evaluated.subscriber_id = entries.subscriber_id and evaluated.segment = entries.segment
+
+{% endif %}
