@@ -273,9 +273,10 @@ event_counts as (
 )
 {%- endmacro %}
 
-{#- Rows of the log that this build may have to follow; what the last one wrote is among them and taken back, too. -#}
-{% macro changed_since_last_build() -%}
-    changed_at >= timestamptz '{{ last_build()["as_of"].isoformat() if execute }}'
+{#- Rows of the log that a build has to follow: what came after the last one, or at the same moment, built again. -#}
+{% macro changed_since_last_build(log) -%}
+    {%- set last = "timestamptz '" ~ (last_build()['as_of'].isoformat() if execute) ~ "'" -%}
+    ({{ log }}.changed_at > {{ last }} or ({{ log }}.changed_at = {{ last }} and {{ as_of() }} = {{ last }}))
 {%- endmacro %}
 
 {#- A pre_hook of fct_segment_memberships: take away who came or went, and say of the others whether they are simulated. -#}
@@ -286,7 +287,7 @@ event_counts as (
         where
             changes.subscriber_id = kept.subscriber_id
             and changes.segment = kept.segment
-            and changes.{{ changed_since_last_build() }};
+            and {{ changed_since_last_build('changes') }};
         update {{ this }} as kept
         set is_simulated = subscribers.is_simulated
         from {{ ref('dim_subscribers') }} as subscribers

@@ -12,58 +12,58 @@
 -- depends_on: {{ ref('dim_subscribers') }}
 {% if is_incremental() %}
 
-with changes as (
+    with changes as (
 
-    select distinct on (subscriber_id, segment)
+        select distinct on (log.subscriber_id, log.segment)
+            log.subscriber_id,
+            log.segment,
+            log.change,
+            log.changed_at,
+            log.is_simulated
+        from {{ ref('fct_segment_changes') }} as log
+        where {{ changed_since_last_build('log') }}
+        order by log.subscriber_id asc, log.segment asc, log.change_number desc
+
+    )
+
+    select
         subscriber_id,
         segment,
-        change,
-        changed_at,
+        changed_at as since,
         is_simulated
-    from {{ ref('fct_segment_changes') }}
-    where {{ changed_since_last_build() }}
-    order by subscriber_id asc, segment asc, change_number desc
-
-)
-
-select
-    subscriber_id,
-    segment,
-    changed_at as since,
-    is_simulated
-from changes
-where change = 'entered'
+    from changes
+    where change = 'entered'
 
 {% else %}
 
-with build as (
+    with build as (
 
-    select {{ as_of() }} as as_of
+        select {{ as_of() }} as as_of
 
-),
+    ),
 
-entries as (
+    entries as (
+
+        select
+            changes.subscriber_id,
+            changes.segment,
+            max(changes.changed_at) as entered_at
+        from {{ ref('fct_segment_changes') }} as changes
+        cross join build
+        where changes.change = 'entered' and changes.changed_at <= build.as_of
+        group by changes.subscriber_id, changes.segment
+
+    )
 
     select
-        changes.subscriber_id,
-        changes.segment,
-        max(changes.changed_at) as entered_at
-    from {{ ref('fct_segment_changes') }} as changes
+        evaluated.subscriber_id,
+        evaluated.segment,
+        -- a build for a moment before the log knows no earlier one
+        coalesce(entries.entered_at, build.as_of) as since,
+        evaluated.is_simulated
+    from {{ ref('int_segments_evaluated') }} as evaluated
     cross join build
-    where changes.change = 'entered' and changes.changed_at <= build.as_of
-    group by changes.subscriber_id, changes.segment
-
-)
-
-select
-    evaluated.subscriber_id,
-    evaluated.segment,
-    -- a build for a moment before the log knows no earlier one
-    coalesce(entries.entered_at, build.as_of) as since,
-    evaluated.is_simulated
-from {{ ref('int_segments_evaluated') }} as evaluated
-cross join build
-left join entries
-    on evaluated.subscriber_id = entries.subscriber_id and evaluated.segment = entries.segment
+    left join entries
+        on evaluated.subscriber_id = entries.subscriber_id and evaluated.segment = entries.segment
 
 {% endif %}
