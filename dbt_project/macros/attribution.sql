@@ -6,7 +6,7 @@
 {#- Identifiers of a kind that belong to another subscriber than at the last build. -#}
 {% macro reassigned_identifiers(kind) -%}
     select identifier_value
-    from {{ ref('int_identifiers_resolved') }}
+    from {{ ref('int_identifiers_assigned') }}
     where identifier_kind = '{{ kind }}' and {{ written_since_last_build('assigned_xid') }}
 {%- endmacro %}
 
@@ -18,12 +18,12 @@
     union all
     select {{ key }}
     from {{ this }} as known
-    where not exists (
-        select from {{ ref('int_identifiers_resolved') }} as identifiers
-        where
-            identifiers.identifier_kind = '{{ kind }}'
-            and identifiers.identifier = '{{ kind }}:' || known.{{ column }}
-    )
+    where
+        {{ was_somebody_erased() }}
+        and not exists (
+            select from {{ ref('int_identifiers_assigned') }} as identifiers
+            where identifiers.identifier = '{{ kind }}:' || known.{{ column }}
+        )
 {%- endmacro %}
 
 {#- What an increment of such a model adds, by its key with the name of its step; everything where it is built anew. -#}

@@ -40,6 +40,44 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#-
+    A pre_hook of int_consents_said: take away the words that are others than they were, or gone, those whose identifier
+    has another subscriber, and those of a client on which somebody signed in since. Words under an id of ours follow
+    redirects, and words of nobody may have found somebody: they are written by every build.
+-#}
+{% macro take_back_words() -%}
+    {%- if execute and is_incremental() -%}
+        delete from {{ this }} as former
+        using (
+            select known.consent_id
+            from {{ this }} as known
+            left join {{ ref('int_consents_recorded') }} as recorded
+                on
+                    known.consent_id = recorded.consent_record_id
+                    and not {{ written_since_last_build('recorded.written_xid') }}
+            left join {{ ref('int_consents_signalled') }} as signalled
+                on
+                    known.consent_id = signalled.consent_signal_id
+                    and not {{ written_since_last_build('coalesce(signalled.written_xid, 0)') }}
+            where
+                (recorded.consent_record_id is null and signalled.consent_signal_id is null)
+                or known.subscriber_id is null
+                or known.identifier like 'subscriber_id:%'
+                or known.identifier in (
+                    select identifier
+                    from {{ ref('int_identifiers_assigned') }}
+                    where {{ written_since_last_build('assigned_xid') }}
+                    union all
+                    select client_identifier
+                    from {{ ref('int_consents_signalled') }}
+                    where client_identifier is not null and {{ written_since_last_build('written_xid') }}
+                )
+                or {{ was_somebody_erased() }}
+        ) as outdated
+        where former.consent_id = outdated.consent_id
+    {%- endif -%}
+{%- endmacro %}
+
 {#- A log that outlives what it was made from is another installation's where no build was ever completed. -#}
 {% macro forget_before_first_build() %}
     {% if execute and is_incremental() and last_build() is none %}

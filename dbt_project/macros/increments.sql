@@ -55,25 +55,6 @@
     where {{ written_since_last_build('events.written_xid') }}
 {%- endmacro %}
 
-{#-
-    Take away the rows whose key is no longer in the relation that the model copies. For a post_hook: both have as many
-    rows then, unless one is gone, and only in that case are they compared.
--#}
-{% macro forget_gone(relation, key) -%}
-    {%- if execute and is_incremental() -%}
-        delete from {{ this }} as former
-        where
-            (select count(*) from {{ this }}) <> (select count(*) from {{ relation }})
-            and not exists (
-                select from {{ relation }} as standing
-                where
-                    {%- for column in key %}
-                    {{ 'and ' if not loop.first }}standing.{{ column }} = former.{{ column }}
-                    {%- endfor %}
-            )
-    {%- endif -%}
-{%- endmacro %}
-
 {#- A pre_hook of models that sort or join everything: memory for this transaction and its indexes. -#}
 {% macro take_memory() -%}
     set local work_mem = '256MB';

@@ -1,54 +1,52 @@
 {#-
     A pre_hook of int_subscribers_attributed: whom it writes, as a temporary table for the model, and their former rows
-    taken away. That is everybody, or in an increment those whose identifiers are others than they were, which their
-    hash tells, those of whom a system told something, and everybody again where somebody was erased. Who is gone is
-    there without identifiers.
+    taken away. That is everybody, or in an increment those who gained or lost an identifier, those of whom a system told
+    something, and everybody again where somebody was erased. Who is gone is there without identifiers.
 -#}
 {% macro find_regrouped_subscribers() -%}
     {%- if execute %}
-        create temp table regrouped_subscribers on commit drop as
-        with grouped as (
-            select
-                subscriber_id,
-                min(identifier_value) filter (where identifier_kind = 'user_id') as user_id,
-                count(*) as identifier_count,
-                min(first_seen_at) as first_seen_at,
-                bool_and(identifier_kind in ('email_hash', 'phone_hash')) as is_contact_only,
-                bit_xor(hashtextextended(identifier, 0)) as identifier_hash
-            from {{ ref('int_identifiers_resolved') }}
-            group by subscriber_id
+        {%- if is_incremental() %}
+        create temp table touched_subscribers on commit drop as
+        select subscriber_id
+        from {{ ref('int_identifiers_resolved') }}
+        where identifier in (
+            select identifier
+            from {{ ref('int_identifiers_assigned') }}
+            where {{ written_since_last_build('written_xid') }}
+            union all
+            {{ told_identifiers() }}
         )
-        {%- if not is_incremental() %}
-            select * from grouped
-        {%- else %}
-            ,
-            told as (
-                select subscriber_id
-                from {{ ref('int_identifiers_resolved') }}
-                where {{ written_since_last_build('assigned_xid') }} or identifier in ({{ told_identifiers() }})
-            )
-            select
-                coalesce(grouped.subscriber_id, former.subscriber_id) as subscriber_id,
-                grouped.user_id,
-                grouped.identifier_count,
-                grouped.first_seen_at,
-                grouped.is_contact_only,
-                grouped.identifier_hash
-            from grouped
-            full join {{ this }} as former on grouped.subscriber_id = former.subscriber_id
-            where
-                grouped.subscriber_id in (select told.subscriber_id from told)
-                or (
-                    (former.identifier_hash, former.first_seen_at)
-                    is distinct from (grouped.identifier_hash, grouped.first_seen_at)
-                    and (former.subscriber_id is not null or not grouped.is_contact_only)
-                )
-                or {{ was_somebody_erased() }};
-            analyze regrouped_subscribers (subscriber_id);
-            delete from {{ this }} as former
-            using regrouped_subscribers as regrouped
-            where former.subscriber_id = regrouped.subscriber_id
+        union
+        select former.subscriber_id
+        from {{ ref('int_identifiers_assigned') }} as assigned
+        cross join unnest(assigned.former_subscriber_ids) as former (subscriber_id)
+        where {{ written_since_last_build('assigned.assigned_xid') }}
+        union
+        select subscriber_id
+        from {{ ref('int_identifiers_resolved') }}
+        where {{ was_somebody_erased() }}
+        union
+        select subscriber_id
+        from {{ this }}
+        where {{ was_somebody_erased() }};
+        analyze touched_subscribers;
+        delete from {{ this }} as former
+        using touched_subscribers as touched
+        where former.subscriber_id = touched.subscriber_id;
         {%- endif %}
+        create temp table regrouped_subscribers on commit drop as
+        select
+            subscriber_id,
+            min(identifier_value) filter (where identifier_kind = 'user_id') as user_id,
+            count(*) as identifier_count,
+            min(first_seen_at) as first_seen_at,
+            bool_and(identifier_kind in ('email_hash', 'phone_hash')) as is_contact_only
+        from {{ ref('int_identifiers_resolved') }}
+        {%- if is_incremental() %}
+        where subscriber_id in (select touched.subscriber_id from touched_subscribers as touched)
+        {%- endif %}
+        group by subscriber_id;
+        analyze regrouped_subscribers (subscriber_id)
     {%- endif %}
 {%- endmacro %}
 

@@ -21,7 +21,10 @@ DAY_THREE = DAY_ONE + timedelta(days=2)
 _BOOKKEEPING = (
     "'written_xid', 'former_subscriber_ids', 'changed_xid', 'assigned_xid'"  # what builds remember for the next one
 )
-_MEMORIES = "'int_consents_compared', 'int_contents_compared', 'int_subscribers_permitted', 'int_subscribers_touched'"
+_MEMORIES = (
+    "'int_consents_compared', 'int_contents_compared', 'int_subscribers_permitted', 'int_subscribers_touched', "
+    "'int_identifiers_assigned'"  # int_identifiers_resolved is what it says today
+)
 _MODELS_ONLY = ["--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
 
 Tables = dict[str, set[str]]

@@ -20,7 +20,8 @@ select
     records.recorded_via,
     records.proof,
     records.recorded_at,
-    records.is_simulated
+    records.is_simulated,
+    {{ this_transaction() }} as written_xid
 from {{ missing_records(
     'stg_consents__records', 'consent_records', 'kept.source = told.source and kept.source_key = told.source_key'
 ) }} as records

@@ -1,5 +1,13 @@
+{{ config(
+    materialized='incremental',
+    incremental_strategy='append',
+    pre_hook="{{ take_back_words() }}",
+    indexes=[{'columns': ['subscriber_id']}]
+) }}
+
 -- Every word on consent with the subscriber whose it is now, under whichever identifier it was given. `spoken_by` parts
 -- what a client said before anybody signed in there from the person's own words.
+-- depends_on: {{ ref('int_identifiers_assigned') }}
 with words as (
 
     select
@@ -76,3 +84,4 @@ left join {{ ref('int_identifiers_resolved') }} as identifiers on words.identifi
 left join {{ ref('int_subscribers_redirected') }} as redirects
     on words.identifier = 'subscriber_id:' || redirects.former_subscriber_id
 left join clients on words.identifier = clients.client_identifier
+where {{ is_missing('words.consent_id') }}

@@ -148,7 +148,8 @@ select
     recorded_via,
     message_id,
     recorded_at,
-    is_simulated
+    is_simulated,
+    {{ this_transaction() }} as written_xid
 from compared
 where
     (own_word_before is null or word <> own_word_before)

@@ -5,6 +5,7 @@
     indexes=[{'columns': ['email_event_id'], 'unique': true}, {'columns': ['subscriber_id']}]
 ) }}
 
+-- depends_on: {{ ref('int_identifiers_assigned') }}
 select
     events.email_event_id,
     events.email_hash,

@@ -35,6 +35,7 @@
 -- Every event with its subscriber and its session: the same client, no pause longer than the gap. An increment divides
 -- into sessions the new events and those sessions that one of them lies in or next to, gives the events of identifiers
 -- that changed hands their new subscriber, and writes what differs.
+-- depends_on: {{ ref('int_identifiers_assigned') }}
 with arrived as (
 
     select
@@ -135,7 +136,7 @@ divided as (
         select
             identifier_kind,
             identifier_value
-        from {{ ref('int_identifiers_resolved') }}
+        from {{ ref('int_identifiers_assigned') }}
         where {{ written_since_last_build('assigned_xid') }}
 
     ),

@@ -6,8 +6,8 @@
 ) }}
 
 -- What the CRM and billing know of each subscriber: the newest contact and the newest subscription of all its records.
--- An increment writes those whose identifiers are others than they were, and those of whom a system told something.
--- depends_on: {{ ref('int_identifiers_resolved') }}
+-- An increment writes those who gained or lost an identifier, and those of whom a system told something.
+-- depends_on: {{ ref('int_identifiers_assigned') }}
 -- depends_on: {{ ref('stg_events__events') }}
 with identifiers as (
 
@@ -101,11 +101,10 @@ select
     billing.plan,
     coalesce(billing.subscription_status, 'none') as subscription_status,
     regrouped.identifier_count,
-    regrouped.identifier_hash,
     regrouped.first_seen_at,
     coalesce(crm.is_simulated, billing.is_simulated) as is_simulated
 from pg_temp.regrouped_subscribers as regrouped
 left join crm on regrouped.subscriber_id = crm.subscriber_id
 left join billing on regrouped.subscriber_id = billing.subscriber_id
 left join emails on regrouped.subscriber_id = emails.subscriber_id
-where regrouped.identifier_count > 0 and not (regrouped.is_contact_only and emails.email is null)
+where not (regrouped.is_contact_only and emails.email is null)

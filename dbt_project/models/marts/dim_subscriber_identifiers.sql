@@ -1,10 +1,9 @@
 -- serving looks up one subscriber in every request
 {{ config(
     materialized='incremental',
-    unique_key=['identifier_value', 'identifier_kind'],
-    incremental_strategy='delete+insert',
-    indexes=[{'columns': ['identifier_value', 'identifier_kind'], 'unique': true}],
-    post_hook="{{ forget_gone(ref('int_identifiers_resolved'), ['identifier_value', 'identifier_kind']) }}"
+    incremental_strategy='append',
+    pre_hook="{{ take_back_identifiers() }}",
+    indexes=[{'columns': ['identifier_value', 'identifier_kind'], 'unique': true}]
 ) }}
 
 select
@@ -13,7 +12,9 @@ select
     subscriber_id,
     first_seen_at,
     last_seen_at
-from {{ ref('int_identifiers_resolved') }}
-{% if is_incremental() %}
-    where {{ written_since_last_build('written_xid') }}
-{% endif %}
+from {{ ref('int_identifiers_assigned') }}
+where
+    subscriber_id is not null
+    {% if is_incremental() %}
+        and {{ written_since_last_build('written_xid') }}
+    {% endif %}

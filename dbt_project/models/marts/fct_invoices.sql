@@ -5,6 +5,7 @@
     indexes=[{'columns': ['invoice_id'], 'unique': true}]
 ) }}
 
+-- depends_on: {{ ref('int_identifiers_assigned') }}
 select
     invoices.invoice_id,
     identifiers.subscriber_id,

@@ -5,6 +5,7 @@
     indexes=[{'columns': ['subscription_period_id'], 'unique': true}, {'columns': ['billing_id']}]
 ) }}
 
+-- depends_on: {{ ref('int_identifiers_assigned') }}
 -- One row a period in which a subscription stood as it was: a history of what billing told (slowly changing, type 2).
 -- Versions are put in the order of their own time, of two at one time the later arrival counts, and versions that
 -- change nothing end no period. A version that says that the subscription is gone ends the last one.
