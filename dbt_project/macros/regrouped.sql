@@ -19,8 +19,8 @@
         union
         select former.subscriber_id
         from {{ ref('int_identifiers_assigned') }} as assigned
-        cross join unnest(assigned.former_subscriber_ids) as former (subscriber_id)
-        where {{ written_since_last_build('assigned.assigned_xid') }}
+        cross join jsonb_array_elements_text(assigned.former_subscriber_ids) as former (subscriber_id)
+        where former.subscriber_id is not null and {{ written_since_last_build('assigned.assigned_xid') }}
         union
         select subscriber_id
         from {{ ref('int_identifiers_resolved') }}

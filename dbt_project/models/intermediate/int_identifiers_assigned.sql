@@ -36,14 +36,14 @@ select
             when
                 coalesce(known.subscriber_id, '') <> coalesce(resolved.subscriber_id, '')
                 and {{ written_since_last_build('known.assigned_xid') }}
-                then array_append(known.former_subscriber_ids, known.subscriber_id)
+                then known.former_subscriber_ids || jsonb_build_array(known.subscriber_id)
             when coalesce(known.subscriber_id, '') <> coalesce(resolved.subscriber_id, '')
-                then array[known.subscriber_id]
+                then jsonb_build_array(known.subscriber_id)
             else known.former_subscriber_ids
         end as former_subscriber_ids,
     {%- else -%}
         {{ this_transaction() }} as assigned_xid,
-        '{}'::text[] as former_subscriber_ids,
+        '[]'::jsonb as former_subscriber_ids,
     {%- endif %}
     {{ this_transaction() }} as written_xid
 from pg_temp.resolved_identifiers as resolved
