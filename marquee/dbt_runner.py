@@ -3,6 +3,7 @@
 In: settings and a moment. Out: dbt's own effects; dbt runs in a process of its own, so that its globals stay there.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
     parts = database.connection_parts(database.warehouse_url(settings))
     return {
         **{f"DBT_MARQUEE_{name.upper()}": str(value) for name, value in parts.items()},
+        "DBT_MARQUEE_MACROS": _macros_hash(),
         "DBT_PROFILES_DIR": str(PROJECT_DIR),
         "DBT_PROJECT_DIR": str(PROJECT_DIR),
         "DBT_TARGET_PATH": str(settings.dbt_target_dir.resolve()),
@@ -45,6 +47,12 @@ def dbt_environment(settings: Settings) -> dict[str, str]:
         "DBT_LOG_LEVEL_FILE": "info",
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
+
+
+def _macros_hash() -> str:
+    """Another text wherever a macro is: models are built anew then, and dbt itself shows them no macro's text."""
+    texts = [path.read_bytes() for path in sorted((PROJECT_DIR / "macros").glob("*.sql"))]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
 def parse(settings: Settings) -> None:

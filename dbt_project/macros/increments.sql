@@ -82,19 +82,24 @@
     {% do return(found['last_build']) %}
 {% endmacro %}
 
-{#- What the models say, by which rules and variables: another text, and the tables are built anew. -#}
+{#-
+    What models and macros say, by which rules and variables: another text, and the tables are built anew. dbt shows macros
+    no text of theirs: it comes hashed, from marquee.dbt_runner.
+-#}
 {% macro project_fingerprint() %}
     {% set parts = [] %}
     {% for node in graph.nodes.values() if node.resource_type in ('model', 'seed') %}
         {% do parts.append(node.unique_id ~ node.checksum.checksum) %}
         {% do parts.append(tojson(node.config.meta.get('identity_rules', {}), sort_keys=true)) %}
     {% endfor %}
-    {% do return(local_md5(parts | sort | join(' ') ~ tojson(var_texts(), sort_keys=true))) %}
+    {% do parts.extend([env_var('DBT_MARQUEE_MACROS', ''), tojson(var_texts(), sort_keys=true)]) %}
+    {% do return(local_md5(parts | sort | join(' '))) %}
 {% endmacro %}
 
 {% macro var_texts() %}
     {% do return({
-        'session_gap': var('session_gap'), 'genres': var('genres'), 'affinity': var('affinity')
+        'session_gap': var('session_gap'), 'genres': var('genres'), 'affinity': var('affinity'),
+        'lifecycle': var('lifecycle')
     }) %}
 {% endmacro %}
 

@@ -115,6 +115,21 @@ def test_a_second_build_makes_the_same_rows(house: Settings) -> None:
     assert len(before) > 12
 
 
+def test_a_build_by_another_macro_starts_from_nothing(house: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written() -> tuple[int, int]:
+        with database.connect(house) as connection:
+            row = connection.execute(
+                "select min(written_xid) as oldest, max(written_xid) as newest from intermediate.int_events_sessionized"
+            ).fetchone()
+        assert row is not None
+        return row["oldest"], row["newest"]
+
+    newest_before = written()[1]
+    monkeypatch.setattr(dbt_runner, "_macros_hash", lambda: "another macro")
+    dbt_runner.build(house, NOW)
+    assert written()[0] > newest_before
+
+
 def test_features_hold_nothing_that_came_later(built: Connection[DictRow]) -> None:
     interactions = _frame(
         built,
