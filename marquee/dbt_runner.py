@@ -85,7 +85,7 @@ def run(arguments: list[str], settings: Settings, as_of: datetime | None = None)
     # Named, as Airflow's build names them: dbt takes up what another command has parsed only where both are said alike.
     named = ["--profile", PROFILE, "--target", TARGET]
     done = subprocess.run(
-        [str(Path(sys.executable).parent / "dbt"), "--no-use-colors", *arguments, *named],
+        [sys.executable, "-m", "marquee.dbt_command", "--no-use-colors", *arguments, *named],
         env={**os.environ, **dbt_environment(settings), **moment},
         cwd=PROJECT_DIR,
         stdin=subprocess.DEVNULL,
