@@ -19,6 +19,9 @@ from marquee.settings import PROJECT_ROOT, Settings, load_settings
 WAREHOUSE = "marquee"
 AIRFLOW = "airflow"
 
+# as libpq counts versions
+_OWN_LOCALE_SINCE = 170000
+
 # Each room declares its own tables; dbt and Feast make theirs.
 _SCHEMA_FILES = (
     "marquee/schema.sql",
@@ -111,9 +114,9 @@ def exclusive(connection: Connection[DictRow], name: str) -> Iterator[None]:
 def prepare(settings: Settings) -> None:
     """Make the databases and every room's declared tables exist. Safe to call again at any time."""
     if settings.is_database_embedded:
-        embedded_postgres.start(settings)
-        _create_database(settings, WAREHOUSE)
-        _create_database(settings, AIRFLOW)
+        url = embedded_postgres.start(settings)
+        create_database(url, WAREHOUSE)
+        create_database(url, AIRFLOW)
     apply_schemas(warehouse_url(settings))
 
 
@@ -159,9 +162,17 @@ def _on_embedded(settings: Settings, database: str) -> str:
     return with_database(url, database)
 
 
-def _create_database(settings: Settings, name: str) -> None:
-    url = embedded_postgres.address(settings)
-    assert url is not None
+def create_database(url: str, name: str) -> None:
+    """Make the database `name` on the server at `url`, unless it is there.
+
+    Where the server has a locale of its own, it sorts by that: the same on every machine, and a text in half the time
+    that it takes the C library.
+    """
     with psycopg.connect(url, autocommit=True) as connection:
-        if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None:
-            connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is not None:
+            return
+        has_own_locale = connection.info.server_version >= _OWN_LOCALE_SINCE
+        locale = "template template0 encoding 'UTF8' locale_provider builtin builtin_locale 'C.UTF-8'"
+        connection.execute(
+            sql.SQL("create database {} {}").format(sql.Identifier(name), sql.SQL(locale if has_own_locale else ""))
+        )

@@ -38,7 +38,7 @@ class Settings(BaseSettings):
         description="PostgreSQL of Airflow's metadata. Unset: the database `airflow` on the warehouse's server.",
     )
     postgres_shared_buffers: str = Field(
-        "512MB", alias="MARQUEE_POSTGRES_SHARED_BUFFERS", description="`shared_buffers` of the embedded server."
+        "1GB", alias="MARQUEE_POSTGRES_SHARED_BUFFERS", description="`shared_buffers` of the embedded server."
     )
     postgres_work_mem: str = Field(
         "64MB", alias="MARQUEE_POSTGRES_WORK_MEM", description="`work_mem` of the embedded server."

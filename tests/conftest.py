@@ -71,8 +71,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def template_database(postgres_server: str) -> str:
     """A database with every declared table, from which a test's own is copied."""
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute("create database template_marquee")
+    database.create_database(postgres_server, "template_marquee")
     database.apply_schemas(database.with_database(postgres_server, "template_marquee"))
     return "template_marquee"
 

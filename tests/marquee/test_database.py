@@ -30,6 +30,21 @@ def test_another_database_of_a_socket_server_keeps_the_socket(postgres_server: s
         assert connection.info.dbname == "template1"
 
 
+def test_a_database_that_is_made_sorts_by_itself_where_it_can(postgres_server: str) -> None:
+    database.create_database(postgres_server, "sorted")
+    database.create_database(postgres_server, "sorted")
+    with psycopg.connect(database.with_database(postgres_server, "sorted")) as connection:
+        found = connection.execute(
+            "select array(select word from unnest(array['b', 'a', 'Z', 'ä', 'É']) as words (word) order by word), "
+            "lower('ÉÄ')"
+        ).fetchone()
+        assert found == (["Z", "a", "b", "É", "ä"], "éä")
+        provider = connection.execute(
+            "select datlocprovider::text from pg_database where datname = current_database()"
+        ).fetchone()
+        assert provider == ("b" if connection.info.server_version >= 170000 else "c",)
+
+
 def test_the_first_kept_state_wins(warehouse: Connection[DictRow]) -> None:
     assert database.keep_state(warehouse, "demo_anchor", "first") == "first"
     assert database.keep_state(warehouse, "demo_anchor", "second") == "first"
