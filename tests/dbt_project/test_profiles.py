@@ -54,6 +54,31 @@ def test_the_unit_tests_of_the_models_pass(house: Settings) -> None:
     assert "ERROR=0" in done and "PASS=0" not in done
 
 
+def test_a_contract_is_kept_by_the_table_itself(house: Settings, built: Connection[DictRow]) -> None:
+    nodes = json.loads((house.dbt_target_dir / "manifest.json").read_text())["nodes"].values()
+    promised = {
+        (node["schema"], node["name"], constraint["type"], column["name"], constraint["expression"])
+        for node in nodes
+        if node["resource_type"] == "model" and node["config"]["materialized"] in ("table", "incremental")
+        for column in node["columns"].values()
+        for constraint in column["constraints"]
+    }
+    never_null = {
+        (row["schema"], row["name"], row["column"])
+        for row in built.execute(
+            "select relnamespace::regnamespace::text as schema, relname as name, attname as column "
+            "from pg_attribute inner join pg_class on pg_class.oid = attrelid where attnotnull and attnum > 0"
+        )
+    }
+    assert never_null >= {(one[0], one[1], one[3]) for one in promised if one[2] == "not_null"}
+    checks = built.execute(
+        "select conrelid::regclass::text as of_table from pg_constraint where contype = 'c' "
+        "and connamespace in ('marts'::regnamespace, 'features'::regnamespace)"
+    ).fetchall()
+    promised_checks = sorted(f"{one[0]}.{one[1]}" for one in promised if one[2] == "check")
+    assert sorted(row["of_table"] for row in checks) == promised_checks and promised_checks
+
+
 def test_identities_are_unified_as_the_truth_says(house: Settings, built: Connection[DictRow]) -> None:
     truth = pd.read_parquet(house.truth_dir / "identities.parquet")
     truth = truth[truth["kind"].isin(["user_id", "anonymous_id", "crm_id", "billing_id"])]

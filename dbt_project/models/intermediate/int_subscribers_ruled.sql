@@ -1,3 +1,5 @@
+{{ config(sql_header=on_both_cores()) }}
+
 -- Under which rule of consent each subscriber stands: by the region that the newest consent record names, or else by
 -- the country that the CRM knows, or else by the strictest. The fingerprint is another one wherever what was said, or
 -- the rule, is: what follows from both is written again there.
@@ -37,20 +39,18 @@ moved as (
 -- who is known by an address or number alone, or by words alone, is not attributed
 unattributed as (
 
-    select identifiers.subscriber_id
-    from {{ ref('int_identifiers_resolved') }} as identifiers
-    where
-        identifiers.identifier_kind in ('email_hash', 'phone_hash')
-        and not exists (
-            select from {{ ref('int_subscribers_attributed') }} as attributed
-            where attributed.subscriber_id = identifiers.subscriber_id
-        )
-    union
-    select spoken.subscriber_id
-    from spoken
+    select distinct known.subscriber_id
+    from (
+        select identifiers.subscriber_id
+        from {{ ref('int_identifiers_resolved') }} as identifiers
+        where identifiers.identifier_kind in ('email_hash', 'phone_hash')
+        union all
+        select spoken.subscriber_id
+        from spoken
+    ) as known
     where not exists (
         select from {{ ref('int_subscribers_attributed') }} as attributed
-        where attributed.subscriber_id = spoken.subscriber_id
+        where attributed.subscriber_id = known.subscriber_id
     )
 
 ),

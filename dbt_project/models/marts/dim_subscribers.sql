@@ -1,6 +1,6 @@
 -- The profile with the declared segments that it is in: one pass over the profiles, one over the events that conditions
 -- count. Serving looks up one subscriber in every request.
-{{ config(indexes=[{'columns': ['subscriber_id'], 'unique': true}]) }}
+{{ config(indexes=[{'columns': ['subscriber_id'], 'unique': true}], sql_header=on_both_cores()) }}
 
 -- Whether event_counts is read depends on what is declared, which the linter cannot see.
 {% set segments = declared_segments() %}
