@@ -33,22 +33,27 @@
     ))
 {%- endmacro %}
 
-{#- A pre_hook: take away what is_reworded says is written again. -#}
+{#- A pre_hook: take away what is_reworded says is written again, in two steps, each of which an index finds. -#}
 {% macro take_back_reworded() -%}
     {%- if execute and is_incremental() -%}
-        delete from {{ this }} as former where {{ is_reworded('former') }}
+        delete from {{ this }} as former where former.subscriber_id is null;
+        delete from {{ this }} as former
+        using {{ ref('int_consents_compared') }} as compared
+        where
+            former.subscriber_id = compared.subscriber_id
+            and {{ written_since_last_build('compared.changed_xid') }}
     {%- endif -%}
 {%- endmacro %}
 
 {#-
     A pre_hook of int_consents_said: take away the words that are others than they were, or gone, those whose identifier
     has another subscriber, and those of a client on which somebody signed in since. Words under an id of ours follow
-    redirects, and words of nobody may have found somebody: they are written by every build.
+    redirects, and words of nobody may have found somebody: they are written by every build. Which they were is kept for
+    the model, in a temporary table.
 -#}
 {% macro take_back_words() -%}
     {%- if execute and is_incremental() -%}
-        delete from {{ this }} as former
-        using (
+        create temp table outdated_words on commit drop as (
             select known.consent_id
             from {{ this }} as known
             left join {{ ref('int_consents_recorded') }} as recorded
@@ -73,7 +78,9 @@
                     where client_identifier is not null and {{ written_since_last_build('written_xid') }}
                 )
                 or {{ was_somebody_erased() }}
-        ) as outdated
+        );
+        delete from {{ this }} as former
+        using outdated_words as outdated
         where former.consent_id = outdated.consent_id
     {%- endif -%}
 {%- endmacro %}

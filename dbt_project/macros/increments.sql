@@ -21,7 +21,12 @@
     {{ column }} >= {{ last_build()['next_xid'] if execute else 0 }}
 {%- endmacro %}
 
-{#- The same for a model that is written whole; nothing where the others are built anew. -#}
+{#- What lay in the future of the last build, by the moment in a column. -#}
+{% macro came_due_since_last_build(moment) -%}
+    {{ moment }} > timestamptz '{{ last_build()["as_of"].isoformat() if execute }}'
+{%- endmacro %}
+
+{#- written_since_last_build for a model that is written whole; nothing where the others are built anew. -#}
 {% macro added_since_last_build(column) -%}
     {{ written_since_last_build(column) if execute and not should_full_refresh() else 'false' }}
 {%- endmacro %}

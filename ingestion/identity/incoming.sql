@@ -30,7 +30,9 @@ $$;
 
 -- Store what came in, and settle what it touches. Returns how many links are new, gone or older than was known.
 create or replace function identity.apply_incoming(incoming regclass, moment timestamptz) returns integer
-language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
+language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB'
+-- the planner has to tell a handful from a million, and nothing finer
+set default_statistics_target = 10 as $$
 declare
     is_first constant boolean := not exists (select from identity.identifiers);
     this_xid constant bigint := pg_current_xact_id()::text::bigint;
@@ -214,7 +216,9 @@ $$;
 -- What came in, as rows of identity.links; `numbered` is a table that has the numbers of its identifiers.
 create or replace function identity.met_links(incoming regclass, numbered regclass, this_xid bigint)
 returns setof identity.links
-language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB' as $$
+language plpgsql set plan_cache_mode = force_custom_plan set work_mem = '256MB'
+-- a row from another process is no dearer than it is
+set parallel_tuple_cost = 0.001 as $$
 begin
     return query execute format(
         $query$

@@ -3,9 +3,7 @@
 -- Identifiers of which something is known that came after `moment`.
 create or replace function identity.later_than(moment timestamptz) returns integer[] language sql stable as $$
     select array(
-        select low_id from identity.links where first_seen_at > moment or retracted_at > moment
-        union
-        select high_id from identity.links where first_seen_at > moment or retracted_at > moment
+        select unnest(array[low_id, high_id]) from identity.links where first_seen_at > moment or retracted_at > moment
         union
         select identifier_id from identity.identifiers where first_seen_at > moment
     )
@@ -97,9 +95,8 @@ declare
         select members.identifier_id from identity.members
         where members.changed_xid >= since_xid and members.changed_xid <> all(seen_xids)
         union
-        select low_id from identity.links where links.changed_xid >= since_xid and links.changed_xid <> all(seen_xids)
-        union
-        select high_id from identity.links where links.changed_xid >= since_xid and links.changed_xid <> all(seen_xids)
+        select unnest(array[low_id, high_id]) from identity.links
+        where links.changed_xid >= since_xid and links.changed_xid <> all(seen_xids)
     );
     crowded integer[] := array(
         select crowded.identifier_id from identity.crowded where crowded.identifier_id = any(changed)

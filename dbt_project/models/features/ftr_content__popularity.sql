@@ -15,8 +15,10 @@
 -- increment writes the rows from the first day on which something changed; what lies before their windows is one sum.
 with contents as (
 
+    -- numbered: days are sorted and counted quicker by a number than by a text
     select
         contents.content_id,
+        (row_number() over ())::integer as content_number,
         contents.published_at,
         {{ 'changed.from_day' if is_incremental() else "date '1900-01-01'" }} as from_day
     from {{ ref('int_contents_compared') }} as contents
@@ -30,7 +32,7 @@ with contents as (
 interactions as (
 
     select
-        interactions.content_id,
+        contents.content_number,
         (interactions.occurred_at at time zone 'UTC')::date as day,
         contents.from_day - 28 as counted_from,
         interactions.watched_fraction::numeric as watched_fraction
@@ -43,42 +45,42 @@ interactions as (
 days as (
 
     select
-        content_id,
+        content_number,
         greatest(day, counted_from - 1) as day,
         min(day) as first_day,
         count(*) as interaction_count,
         sum(watched_fraction) as watched_sum
     from interactions
-    group by content_id, greatest(day, counted_from - 1)
+    group by content_number, greatest(day, counted_from - 1)
 
 ),
 
 first_days as (
 
     select
-        content_id,
+        content_number,
         min(first_day) as first_day
     from days
-    group by content_id
+    group by content_number
 
 ),
 
 changes as (
 
     select
-        days.content_id,
+        days.content_number,
         days.day + windows.length as day
     from days
-    inner join contents on days.content_id = contents.content_id
+    inner join contents on days.content_number = contents.content_number
     cross join (values (0), (1), (7), (28)) as windows (length)
     -- the days before are there for their sums only
     where windows.length = 0 or days.day + windows.length >= contents.from_day
     union
     select
-        first_days.content_id,
+        first_days.content_number,
         series.moment::date as day
     from first_days
-    inner join contents on first_days.content_id = contents.content_id
+    inner join contents on first_days.content_number = contents.content_number
     cross join
         lateral generate_series(
             first_days.first_day::timestamp, {{ last_day }}::timestamp, interval '28 days'
@@ -86,7 +88,7 @@ changes as (
     where series.moment::date >= contents.from_day
     union
     select
-        content_id,
+        content_number,
         {{ last_day }} as day
     from contents
 
@@ -95,12 +97,12 @@ changes as (
 filled as (
 
     select
-        changes.content_id,
+        changes.content_number,
         changes.day,
         coalesce(days.interaction_count, 0) as interaction_count,
         coalesce(days.watched_sum, 0) as watched_sum
     from changes
-    left join days on changes.content_id = days.content_id and changes.day = days.day
+    left join days on changes.content_number = days.content_number and changes.day = days.day
     where changes.day <= {{ last_day }}
 
 ),
@@ -108,17 +110,17 @@ filled as (
 counted as (
 
     select
-        content_id,
+        content_number,
         day,
         interaction_count as interaction_count_1d,
         sum(interaction_count) over (
-            partition by content_id order by day range between interval '6 days' preceding and current row
+            partition by content_number order by day range between interval '6 days' preceding and current row
         ) as interaction_count_7d,
         sum(interaction_count) over (
-            partition by content_id order by day range between interval '27 days' preceding and current row
+            partition by content_number order by day range between interval '27 days' preceding and current row
         ) as interaction_count_28d,
-        sum(interaction_count) over (partition by content_id order by day) as interaction_count,
-        sum(watched_sum) over (partition by content_id order by day) as watched_sum
+        sum(interaction_count) over (partition by content_number order by day) as interaction_count,
+        sum(watched_sum) over (partition by content_number order by day) as watched_sum
     from filled
 
 ),
@@ -127,10 +129,11 @@ timed as (
 
     select
         counted.*,
+        contents.content_id,
         contents.published_at,
         least((counted.day + 1)::timestamp at time zone 'UTC', {{ as_of() }}) as event_timestamp
     from counted
-    inner join contents on counted.content_id = contents.content_id and counted.day >= contents.from_day
+    inner join contents on counted.content_number = contents.content_number and counted.day >= contents.from_day
 
 )
 

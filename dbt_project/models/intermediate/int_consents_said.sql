@@ -6,7 +6,8 @@
 ) }}
 
 -- Every word on consent with the subscriber whose it is now, under whichever identifier it was given. `spoken_by` parts
--- what a client said before anybody signed in there from the person's own words.
+-- what a client said before anybody signed in there from the person's own words. An increment looks at the words that
+-- are new, that came to lie in the past, and that were taken back.
 -- depends_on: {{ ref('int_identifiers_assigned') }}
 with words as (
 
@@ -24,6 +25,11 @@ with words as (
         recorded_at,
         is_simulated
     from {{ ref('int_consents_recorded') }}
+    {% if is_incremental() %}
+        where
+            {{ written_since_last_build('written_xid') }}
+            or consent_record_id in (select outdated.consent_id from pg_temp.outdated_words as outdated)
+    {% endif %}
     union all
     select
         consent_signal_id as consent_id,
@@ -39,7 +45,15 @@ with words as (
         recorded_at,
         is_simulated
     from {{ ref('int_consents_signalled') }}
-    where recorded_at <= {{ as_of() }}
+    where
+        recorded_at <= {{ as_of() }}
+        {% if is_incremental() %}
+            and (
+                {{ written_since_last_build('written_xid') }}
+                or {{ came_due_since_last_build('recorded_at') }}
+                or consent_signal_id in (select outdated.consent_id from pg_temp.outdated_words as outdated)
+            )
+        {% endif %}
 
 ),
 

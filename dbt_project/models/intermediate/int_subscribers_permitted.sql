@@ -6,26 +6,27 @@
 ) }}
 
 -- Who permits personalization, as the last build saw it: who changed their mind has their interactions written again.
+-- An increment compares those who said something else, or stand under another rule, than before.
+-- depends_on: {{ ref('int_consents_compared') }}
 with permissions as (
 
     select
-        subscriber_id,
-        is_permitted
-    from {{ ref('int_consents_current') }}
-    where purpose = 'personalization'
+        consents.subscriber_id,
+        consents.is_permitted
+    from {{ ref('int_consents_current') }} as consents
+    where
+        consents.purpose = 'personalization'
+        {% if is_incremental() %}
+            and {{ is_reworded('consents') }}
+        {% endif %}
     {% if is_incremental() %}
         union all
         -- an id that was merged into another permits nothing
         select
-            former.subscriber_id,
+            compared.subscriber_id,
             false as is_permitted
-        from {{ this }} as former
-        where
-            former.is_permitted
-            and not exists (
-                select from {{ ref('int_consents_current') }} as consents
-                where consents.subscriber_id = former.subscriber_id and consents.purpose = 'personalization'
-            )
+        from {{ ref('int_consents_compared') }} as compared
+        where compared.fingerprint is null and {{ written_since_last_build('compared.changed_xid') }}
     {% endif %}
 
 )

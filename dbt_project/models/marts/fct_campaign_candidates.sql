@@ -1,7 +1,18 @@
 -- Whom a campaign could concern by behaviour, of those who permitted messages when this was built. Consent is checked
 -- once more at the moment of sending, with suppression and caps: that is activation's. The occurrence key makes one
 -- silence, or one onboarding step, one message.
-with deliveries as (
+with subscribers as (
+
+    select
+        subscriber_id,
+        lifecycle_stage,
+        acquired_at
+    from {{ ref('dim_subscribers') }}
+    where email is not null and {{ permitted('email_marketing', 'subscriber_id') }}
+
+),
+
+deliveries as (
 
     select
         subscriber_id,
@@ -20,12 +31,11 @@ silent as (
         'since:' || coalesce(deliveries.last_opened_at::date::text, 'never') as occurrence_key,
         coalesce(deliveries.last_opened_at, subscribers.acquired_at) + interval '14 days' as eligible_since,
         'no email opened for 14 days' as reason
-    from {{ ref('dim_subscribers') }} as subscribers
+    from subscribers
     inner join deliveries on subscribers.subscriber_id = deliveries.subscriber_id
     where
-        subscribers.email is not null
         -- who tries or is new gets the first steps instead; who ended the subscription is not asked to use it
-        and subscribers.lifecycle_stage not in ('anonymous', 'trial', 'onboarding', 'cancelled')
+        subscribers.lifecycle_stage not in ('anonymous', 'trial', 'onboarding', 'cancelled')
         and subscribers.acquired_at <= {{ as_of() }} - interval '14 days'
         and coalesce(deliveries.last_opened_at, '-infinity') <= {{ as_of() }} - interval '14 days'
 
@@ -39,12 +49,11 @@ steps as (
         'day_' || max(days.day) as occurrence_key,
         subscribers.acquired_at + max(days.day) * interval '1 day' as eligible_since,
         'in the first 30 days' as reason
-    from {{ ref('dim_subscribers') }} as subscribers
+    from subscribers
     inner join (values (1), (3), (7), (14), (30)) as days (day)
         on subscribers.acquired_at + days.day * interval '1 day' <= {{ as_of() }}
     where
-        subscribers.email is not null
-        and subscribers.lifecycle_stage in ('trial', 'onboarding')
+        subscribers.lifecycle_stage in ('trial', 'onboarding')
         and subscribers.acquired_at > {{ as_of() }} - interval '31 days'
     group by subscribers.subscriber_id, subscribers.acquired_at
 
@@ -65,4 +74,3 @@ select
     eligible_since,
     reason
 from candidates
-where {{ permitted('email_marketing', 'subscriber_id') }}

@@ -6,7 +6,7 @@
     incremental_strategy='append',
     full_refresh=false,
     on_schema_change='append_new_columns',
-    indexes=[{'columns': ['subscriber_id']}]
+    indexes=[{'columns': ['subscriber_id', 'segment', 'change_number'], 'unique': true}]
 ) }}
 
 with build as (
