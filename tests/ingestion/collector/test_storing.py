@@ -99,6 +99,23 @@ def test_an_event_is_stored_once_whether_live_or_loaded_comes_first(warehouse: C
     assert rows == [{"source": "live", "message_id": "live"}, {"source": "events", "message_id": "loaded"}]
 
 
+def test_of_a_lot_that_is_known_in_part_the_rest_is_stored_in_the_same_transaction(
+    warehouse: Connection[DictRow],
+) -> None:
+    one, two, three, four = (_event(name) for name in ("one", "two", "three", "four"))
+    store(warehouse, "live", [two])
+    warehouse.commit()
+    assert store(warehouse, "live", [one, two, three]) == StoredCounts(stored=2, repeated=1, set_aside=0, dropped=0)
+    assert store(warehouse, "web", [four, three]) == StoredCounts(stored=1, repeated=1, set_aside=0, dropped=0)
+    warehouse.rollback()
+    # nothing was claimed that was not stored
+    assert store(warehouse, "live", [one, three]) == StoredCounts(stored=2, repeated=0, set_aside=0, dropped=0)
+    rows = warehouse.execute("select message_id from raw.events order by message_id").fetchall()
+    assert [row["message_id"] for row in rows] == ["one", "three", "two"]
+    keys = warehouse.execute("select count(*) as n from raw.event_keys").fetchone()
+    assert keys == {"n": 3}
+
+
 def test_what_is_dropped_or_set_aside_is_counted_once_however_often_it_comes(warehouse: Connection[DictRow]) -> None:
     aside = SetAside("a", "Unknown", "event", "Unknown", "is not in the tracking plan", '{"event": "Unknown"}', _NOW)
     admissions: list[Admission] = [
