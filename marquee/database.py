@@ -165,8 +165,7 @@ def _on_embedded(settings: Settings, database: str) -> str:
 def create_database(url: str, name: str) -> None:
     """Make the database `name` on the server at `url`, unless it is there.
 
-    Where the server has a locale of its own, it sorts by that: the same on every machine, and a text in half the time
-    that it takes the C library.
+    Where the server has a locale of its own, it sorts by that: the same on every machine, whatever the C library's is.
     """
     with psycopg.connect(url, autocommit=True) as connection:
         if connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is not None:
