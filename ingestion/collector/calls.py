@@ -95,11 +95,11 @@ def _read_batch(said: Call, size: int) -> Delivery:
     sent_at, write_key, context = said.get("sentAt"), said.get("writeKey"), said.get("context")
     calls: list[Call] = []
     misfits: list[Misfit] = []
+    # one that is too large cannot hide in a body that is not
+    is_large_body = size > MAX_CALL_BYTES
     for place, part in enumerate(parts):
-        # one that is too large cannot hide in a body that is not
-        reason = _reason_against(part, is_large_body=size > MAX_CALL_BYTES)
-        if reason is not None:
-            misfits.append(_misfit(part, reason, _content_id(part, sent_at, place)))
+        if not isinstance(part, dict) or (is_large_body and len(_written(part)) > MAX_CALL_BYTES):
+            misfits.append(_misfit(part, _content_id(part, sent_at, place)))
             continue
         key = part.pop("writeKey", None)
         write_key = write_key if write_key is not None else key
@@ -122,20 +122,13 @@ def read_moment(text: object) -> datetime | None:
     return moment if _FIRST_MOMENT <= moment <= _LAST_MOMENT else None
 
 
-def _reason_against(part: object, *, is_large_body: bool) -> str | None:
+def _misfit(part: object, content_id: str) -> Misfit:
     if not isinstance(part, dict):
-        return "is not a JSON object"
-    if is_large_body and len(_written(part)) > MAX_CALL_BYTES:
-        return f"is larger than {MAX_CALL_BYTES // 1024} KB, which is the most"
-    return None
-
-
-def _misfit(part: object, reason: str, content_id: str) -> Misfit:
-    if not isinstance(part, dict):
-        return Misfit(content_id, shown(part), reason, payload_of(part))
+        return Misfit(content_id, shown(part), "is not a JSON object", payload_of(part))
     # who and what it was about; the door, which reduces what is personal, has not seen the rest
     kept = {name: value for name in _KEPT_OF_LARGE if isinstance(value := part.get(name), str)}
     message_id = kept.get("messageId") or content_id
+    reason = f"is larger than {MAX_CALL_BYTES // 1024} KB, which is the most"
     return Misfit(message_id[:_LONGEST_ID], None, reason, payload_of(kept))
 
 

@@ -4,6 +4,7 @@ psycopg's own writer asks an adapter for each value, and a loop over the values 
 a row costs half of that. https://www.postgresql.org/docs/current/sql-copy.html
 """
 
+import re
 from datetime import datetime
 from functools import lru_cache
 
@@ -17,7 +18,11 @@ COPY_EVENTS = sql.SQL("copy raw.events (source, {}) from stdin (null '')").forma
 )
 _TABS = len(EVENTS.columns)
 _CACHED = 512
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_MEANT = {"\\\\": "\\", "\\t": "\t", "\\n": "\n", "\\r": "\r"}
+_ESCAPES = str.maketrans({meant: escape for escape, meant in _MEANT.items()})
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_ESCAPED_IN_LIST = re.compile(r'\\(["\\])')
+_ESCAPED = re.compile(r"\\[\\tnr]")
 # the events of a request share the moments at which it was sent and came
 _written_moment = lru_cache(_CACHED)(datetime.isoformat)
 
@@ -60,6 +65,17 @@ def event_line(source: str, event: EventRow) -> str:
     if "\\" in line or "\n" in line or "\r" in line or line.count("\t") != _TABS:
         line = "\t".join([text.translate(_ESCAPES) for text in texts])
     return line + "\n"
+
+
+def row_of_line(line: str) -> dict[str, str]:
+    """The columns of a line that `event_line` has made, as it wrote them; without those that have no value."""
+    texts = [_ESCAPED.sub(lambda found: _MEANT[found[0]], text) for text in line.removesuffix("\n").split("\t")]
+    return {name: text for name, text in zip(("source", *EVENTS.columns), texts, strict=True) if text}
+
+
+def read_list(text: str) -> list[str]:
+    """The texts of a list as `event_line` writes one."""
+    return [_ESCAPED_IN_LIST.sub(r"\1", found[1]) for found in _QUOTED.finditer(text)]
 
 
 @lru_cache(_CACHED)

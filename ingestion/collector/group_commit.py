@@ -19,10 +19,10 @@ import structlog
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from ingestion.collector.copy_text import read_list, row_of_line
 from ingestion.collector.partitions import PartitionKeeper
-from ingestion.collector.storing import NOTHING_STORED, Offered, StoredCounts, moments_of, offered, store_offered
-from ingestion.door.admission import Admitted, SetAside
-from ingestion.raw_tables import EVENTS
+from ingestion.collector.storing import NOTHING_STORED, Offered, StoredCounts, offered, store_offered
+from ingestion.door.admission import SetAside
 from ingestion.records import payload_of
 from marquee import database
 from marquee.clock import utc_now
@@ -123,7 +123,8 @@ class GroupWriter:
             self._connection.autocommit = True
             self._connection.execute(_SESSION)
             self._partitions = PartitionKeeper()
-        self._partitions.ensure(self._connection, moments_of(offer.admission for offer in offers), utc_now())
+        moments = [moment for _, _, _, moment, _, _ in offers if moment is not None]
+        self._partitions.ensure(self._connection, moments, utc_now())
         return _store_apart(self._connection, offers)
 
     def _disconnect(self) -> None:
@@ -140,10 +141,10 @@ def _store_apart(connection: Connection[DictRow], offers: Sequence[Offered]) -> 
         if len(offers) > 1:
             middle = len(offers) // 2
             return _store_apart(connection, offers[:middle]) + _store_apart(connection, offers[middle:])
-        source, refused = offers[0].source, offers[0].admission
-        if not isinstance(refused, Admitted):
+        source, line = offers[0].source, offers[0].line
+        if line is None:
             raise
-        return _store_together(connection, [offered(source, _as_set_aside(refused, error))])
+        return _store_together(connection, [offered(source, _as_set_aside(line, error))])
 
 
 def _store_together(connection: Connection[DictRow], offers: Sequence[Offered]) -> StoredCounts:
@@ -154,33 +155,28 @@ def _store_together(connection: Connection[DictRow], offers: Sequence[Offered]) 
     return counts
 
 
-def _as_set_aside(refused: Admitted, error: psycopg.Error) -> SetAside:
+def _as_set_aside(line: str, error: psycopg.Error) -> SetAside:
     """What the door let in and the database does not take, as a call again: of what the door's policy has left."""
-    row = dict(zip(EVENTS.columns, refused.values, strict=True))
-    occurred_at, received_at, sent_at = row["occurred_at"], row["received_at"], row["sent_at"]
-    assert isinstance(occurred_at, datetime)
-    assert isinstance(received_at, datetime)
-    if isinstance(sent_at, datetime):
+    row = row_of_line(line)
+    occurred_at, received_at = datetime.fromisoformat(row["occurred_at"]), datetime.fromisoformat(row["received_at"])
+    sent_at = datetime.fromisoformat(row["sent_at"]) if "sent_at" in row else None
+    if sent_at is not None:
         # by the client's clock again: who replays it puts it right as the door did
         occurred_at -= received_at - sent_at
-    purposes = row["consent_purposes"]
-    granted = dict.fromkeys(purposes, True) if isinstance(purposes, list) else {}
+    said = orjson.loads(row["properties"]) | ({"content_id": row["content_id"]} if "content_id" in row else {})
+    consent = {"categoryPreferences": dict.fromkeys(read_list(row.get("consent_purposes", "{}")), True)}
     call = {
         "type": row["event_type"],
-        "messageId": refused.message_id,
-        "event": row["event"],
-        "userId": row["user_id"],
-        "anonymousId": row["anonymous_id"],
+        "messageId": row["message_id"],
+        "event": row.get("event"),
+        "userId": row.get("user_id"),
+        "anonymousId": row.get("anonymous_id"),
         "timestamp": occurred_at.isoformat(),
-        "properties": {**orjson.loads(str(row["properties"])), "content_id": row["content_id"]},
-        "context": {**orjson.loads(str(row["context"])), "consent": {"categoryPreferences": granted}},
+        "properties": said,
+        "context": {**orjson.loads(row["context"]), "consent": consent},
     }
     reason = f"the database refused it: {error.diag.message_primary or type(error).__name__}"
-    event = row["event"]
-    return SetAside(
-        refused.message_id, event if isinstance(event, str) else None, "event", None, reason, payload_of(call),
-        received_at, sent_at if isinstance(sent_at, datetime) else None,
-    )  # fmt: skip
+    return SetAside(row["message_id"], row.get("event"), "event", None, reason, payload_of(call), received_at, sent_at)
 
 
 def _answer(group: Sequence[_Submission], failure: StorageError | None) -> None:

@@ -4,7 +4,7 @@ A month that has none goes to the default partition, which costs the retention o
 waits for every reader of the default partition, so that it is tried for a moment only, in a transaction of its own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import psycopg
@@ -23,16 +23,22 @@ class PartitionKeeper:
     def __init__(self) -> None:
         self._ask_again_at: dict[tuple[int, int], datetime] = {}
 
-    def ensure(self, connection: Connection[DictRow], moments: Iterable[datetime], now: datetime) -> None:
+    def ensure(self, connection: Connection[DictRow], moments: Sequence[datetime], now: datetime) -> None:
         """Make the partitions of this month, the next and those of `moments`, where that is possible at once."""
         next_month = now.replace(day=1) + timedelta(days=32)
-        months = {(moment.year, moment.month) for moment in moments}
+        # mostly all are of one month, which the first and the last of them tell
+        ends = [_month_of(moment) for moment in (min(moments), max(moments))] if moments else []
+        months = set(ends) if len(set(ends)) < 2 else {_month_of(moment) for moment in moments}
         for month in sorted({*months, (now.year, now.month), (next_month.year, next_month.month)}):
             if self._ask_again_at.get(month, now) > now:
                 continue
             first_day = datetime(*month, 1, tzinfo=now.tzinfo)
             is_done = first_day < now - _OLDEST or _make(connection, first_day)
             self._ask_again_at[month] = now + (timedelta(days=1) if is_done else _PATIENCE)
+
+
+def _month_of(moment: datetime) -> tuple[int, int]:
+    return moment.year, moment.month
 
 
 def _make(connection: Connection[DictRow], first_day: datetime) -> bool:

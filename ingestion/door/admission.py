@@ -43,7 +43,6 @@ _DEVICE_TYPES = {
 }  # fmt: skip
 _OUR_DEVICE_TYPES = frozenset(_DEVICE_TYPES.values()) - _DEVICE_TYPES.keys()
 _LONGEST_REASON = 500
-_NEEDED_IDS = {"alias": "previousId", "group": "groupId"}
 _KEPT_ASIDE = (
     "type", "messageId", "event", "name", "category", "userId", "anonymousId", "previousId", "groupId", "timestamp",
     "properties", "traits",
@@ -263,10 +262,10 @@ def _taken(said: dict[str, object], removals: tuple[Removal, ...]) -> list[Remov
 
 def _allowed(call: Mapping[str, object], planned: PlannedEvent) -> Mapping[str, object]:
     """The properties or traits of a call, which the plan allows."""
-    needed = _NEEDED_IDS.get(planned.definition.call)
+    needed = planned.needed_id
     if needed is not None and key_of(call, needed) is None:
         raise Violation(needed, None, "is missing")
-    said = object_of(call, _said_field(planned))
+    said = object_of(call, planned.said_field)
     # clients write null for what they have not
     stated = {name: value for name, value in said.items() if value is not None} if None in said.values() else said
     try:
@@ -274,23 +273,19 @@ def _allowed(call: Mapping[str, object], planned: PlannedEvent) -> Mapping[str, 
             raise _violation_of(planned, stated)
     except ValueError as refused:
         # a name that is no text, or half an emoji: no JSON
-        raise Violation(_said_field(planned), shown(said), f"cannot be checked ({refused})") from None
+        raise Violation(planned.said_field, shown(said), f"cannot be checked ({refused})") from None
     return said
 
 
 def _violation_of(planned: PlannedEvent, said: Mapping[str, object]) -> Violation:
     error = next(planned.validator.iter_errors(said))
-    path = ".".join([_said_field(planned), *(str(part) for part in error.instance_path)])
+    path = ".".join([planned.said_field, *(str(part) for part in error.instance_path)])
     kind = error.kind
     if isinstance(kind, jsonschema_rs.ValidationErrorKind.Required):
         return Violation(f"{path}.{kind.property}", None, "is missing")
     if isinstance(kind, jsonschema_rs.ValidationErrorKind.AnyOf) and not error.instance_path:
         return Violation(path, None, f"has none of {', '.join(planned.definition.needs_one_of)}")
     return Violation(path, shown(error.instance), error.message)
-
-
-def _said_field(planned: PlannedEvent) -> str:
-    return "traits" if planned.definition.call in ("identify", "group") else "properties"
 
 
 def _occurred_at(call: Mapping[str, object], arrival: Arrival) -> datetime:

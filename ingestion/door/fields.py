@@ -95,7 +95,8 @@ def fraction_of(said: Mapping[str, object], has_progress: bool) -> float | None:
         return None
     position, length = said.get("position"), said.get("total_length")
     if _is_number(position) and _is_number(length) and length > 0:
-        return round(min(1.0, max(0.0, position / length)) * 1e6) / 1e6
+        share = position / length
+        return round(share * 1e6) / 1e6 if 0 < share < 1 else float(share >= 1)
     return None
 
 

@@ -1,18 +1,24 @@
 """What the door writes down beside the events: calls that it set aside, and what it did, counted by the hour.
 
-In: admissions that are new. Out: rows of raw.quarantined_events and ops.door_counts, in the caller's transaction.
+In: what is new. Out: rows of raw.quarantined_events and ops.door_counts, in the caller's transaction.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeAlias
 
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from ingestion.door.admission import Admission, Admitted, Dropped, SetAside
+from ingestion.door.admission import SetAside
+
+ADMITTED, STORED_WITHOUT, DROPPED, SET_ASIDE = "admitted", "stored_without", "dropped", "set_aside"
+# when a call was received, what was done with it, and purposes with reasons: of an event those without which it is
+# stored, of a dropped call the one for which it is
+Treatment: TypeAlias = tuple[datetime | None, str, tuple[tuple[str, str], ...]]
 
 
 def set_aside(connection: Connection[DictRow], source: str, calls: Sequence[SetAside]) -> list[SetAside]:
@@ -40,34 +46,27 @@ def set_aside(connection: Connection[DictRow], source: str, calls: Sequence[SetA
     return [by_key[row["message_id"], row["payload_hash"]] for row in rows]
 
 
-def count_admissions(connection: Connection[DictRow], source: str, admissions: Iterable[Admission]) -> None:
-    """Add what was done with `admissions` to the counts of their hours."""
-    counts: Counter[tuple[datetime, str, str, str]] = Counter()
-    # the events of a request share their moment and mostly what was withheld: an hour is worked out once for all
-    alike: Counter[tuple[datetime | None, tuple[tuple[str, str], ...]]] = Counter()
-    for admission in admissions:
-        if isinstance(admission, Admitted):
-            alike[admission.values.received_at, admission.withheld] += 1
-        elif isinstance(admission, Dropped):
-            counts[_hour_of(admission.received_at), "dropped", admission.purpose, admission.reason] += 1
-        else:
-            counts[_hour_of(admission.received_at), "set_aside", "", ""] += 1
-    for (received_at, withheld), event_count in alike.items():
-        hour = _hour_of(received_at)
-        counts[hour, "admitted", "", ""] += event_count
-        for purpose, reason in withheld:
-            counts[hour, "stored_without", purpose, reason] += event_count
+def count_treatments(connection: Connection[DictRow], treatments: Mapping[tuple[str, Treatment], int]) -> None:
+    """Add how many calls of each source were treated in each way to the counts of their hours."""
+    counts: Counter[tuple[datetime, str, str, str, str]] = Counter()
+    for (source, (received_at, outcome, reasons)), call_count in treatments.items():
+        assert received_at is not None
+        hour = received_at.replace(minute=0, second=0, microsecond=0)
+        if outcome != DROPPED:
+            counts[hour, source, outcome, "", ""] += call_count
+        for purpose, reason in reasons:
+            counts[hour, source, outcome if outcome == DROPPED else STORED_WITHOUT, purpose, reason] += call_count
     if not counts:
         return
+    # in one order, so that two writers wait for each other in one direction only
     keys = sorted(counts)
-    hours, outcomes, purposes, reasons = (list(column) for column in zip(*keys, strict=True))
+    columns = [list(column) for column in zip(*keys, strict=True)]
     connection.execute(
         "insert into ops.door_counts as kept (hour, source, outcome, purpose, reason, event_count) "
-        "select hour, %s, outcome, purpose, reason, event_count from unnest(%s::timestamptz[], %s::text[], %s::text[], "
-        "%s::text[], %s::bigint[]) as counted (hour, outcome, purpose, reason, event_count) "
+        "select * from unnest(%s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) "
         "on conflict (hour, source, outcome, purpose, reason) do update "
         "set event_count = kept.event_count + excluded.event_count",
-        (source, hours, outcomes, purposes, reasons, [counts[key] for key in keys]),
+        (*columns, [counts[key] for key in keys]),
     )
 
 
@@ -95,8 +94,3 @@ def outcomes_since(connection: Connection[DictRow], since: datetime) -> list[Out
 
 def _payload_hash(call: SetAside) -> str:
     return hashlib.md5(call.payload.encode(), usedforsecurity=False).hexdigest()
-
-
-def _hour_of(moment: object) -> datetime:
-    assert isinstance(moment, datetime)
-    return moment.replace(minute=0, second=0, microsecond=0)

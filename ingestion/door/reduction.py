@@ -33,11 +33,9 @@ class Reducer:
     """Reduces contexts by a policy."""
 
     def __init__(self, policy: DoorPolicy) -> None:
-        self._whole = frozenset(name for name, wanted in policy.context.items() if wanted is True)
-        self._parts: dict[str, _Wanted] = {
-            name: tuple((inner, f"{name}.{inner}" in policy.addresses) for inner in wanted)
+        self._wanted: dict[str, _Wanted | None] = {
+            name: None if wanted is True else tuple((inner, f"{name}.{inner}" in policy.addresses) for inner in wanted)
             for name, wanted in policy.context.items()
-            if wanted is not True
         }
         self._is_ip_kept = policy.ip == "truncate"
         self._is_agent_kept = policy.user_agent == "reduce"
@@ -52,11 +50,11 @@ class Reducer:
         """
         kept: dict[str, object] = {}
         for name, value in context.items():
-            wanted = self._parts.get(name)
-            if wanted is not None:
+            wanted = self._wanted.get(name, ())
+            if wanted:
                 if isinstance(value, dict) and (part := _part(value, wanted)):
                     kept[name] = part
-            elif name in self._whole and type(value) in _SCALARS:
+            elif wanted is None and type(value) in _SCALARS:
                 kept[name] = value
         own_ip, own_agent = context.get("ip"), context.get("userAgent")
         if self._is_ip_kept and (address := truncated_ip(own_ip if isinstance(own_ip, str) else ip)) is not None:
@@ -73,8 +71,8 @@ def _part(value: Mapping[str, object], wanted: _Wanted) -> dict[str, object]:
         found = value.get(inner)
         if found is None:
             continue
-        if is_address and isinstance(found, str) and ("?" in found or "#" in found):
-            part[inner] = found.split("?", 1)[0].split("#", 1)[0]
+        if is_address and isinstance(found, str):
+            part[inner] = found.partition("?")[0].partition("#")[0]
         elif type(found) in _SCALARS:
             part[inner] = found
     return part

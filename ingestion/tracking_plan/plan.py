@@ -15,17 +15,26 @@ from ingestion.tracking_plan.located_yaml import Place
 
 PLAN_FOLDER = Path(__file__).resolve().parent
 _GROUPS_FILE = "property_groups.yml"
+_NEEDED_IDS = {"alias": "previousId", "group": "groupId"}
 
 
 @dataclass(frozen=True, eq=False)
 class PlannedEvent:
-    """One version of an event with its compiled schema; `area` is the folder in which it is described."""
+    """One version of an event with its compiled schema.
+
+    Attributes:
+        area: the folder in which it is described.
+        said_field: the field of a call that the schema is about.
+        needed_id: the field of a call without which it says nothing.
+    """
 
     area: str
     definition: EventDefinition
     schema: Schema
     validator: jsonschema_rs.Validator
     version: str
+    said_field: str
+    needed_id: str | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +78,15 @@ def load_plan(folder: Path = PLAN_FOLDER) -> TrackingPlan:
             if owner != event.name:
                 raise fault(file, place, f"{name!r} means {owner} in {other.name}", "take another name")
         events.append(
-            PlannedEvent(path.parent.name, event, schema, jsonschema_rs.validator_for(schema), str(event.version))
+            PlannedEvent(
+                path.parent.name,
+                event,
+                schema,
+                jsonschema_rs.validator_for(schema),
+                str(event.version),
+                "traits" if event.call in ("identify", "group") else "properties",
+                _NEEDED_IDS.get(event.call),
+            )
         )
     return TrackingPlan(
         tuple(sorted(events, key=lambda event: (event.definition.name.lower(), -event.definition.version))),

@@ -14,7 +14,7 @@ from psycopg.sql import SQL, Identifier
 from pydantic import SecretStr
 
 from ingestion.collector.calls import read_delivery
-from ingestion.collector.copy_text import COPY_EVENTS, event_line
+from ingestion.collector.copy_text import COPY_EVENTS, event_line, read_list, row_of_line
 from ingestion.collector.storing import StoredCounts, store
 from ingestion.collector.write_keys import WriteKeyError, read_write_keys
 from ingestion.door.admission import Admission, Admitted, Dropped, SetAside
@@ -80,6 +80,11 @@ def test_postgresql_reads_a_line_as_the_event_it_was_made_of(
     documents = ("properties", "context", "consent_signals")
     read = {name: value and orjson.loads(value) for name, value in event._asdict().items() if name in documents}
     assert rows == [event._asdict() | read] * 2
+    again = row_of_line(event_line("live", event))
+    texts = {name: value for name, value in event._asdict().items() if isinstance(value, str)}
+    assert {name: text for name, text in again.items() if name in texts} == texts
+    assert datetime.fromisoformat(again["occurred_at"]) == event.occurred_at
+    assert read_list(again.get("consent_purposes", "{}")) == (event.consent_purposes or [])
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +102,13 @@ def test_an_event_is_stored_once_whether_live_or_loaded_comes_first(warehouse: C
     assert store(warehouse, "web", [live, loaded]) == StoredCounts(stored=0, repeated=2, set_aside=0, dropped=0)
     rows = warehouse.execute("select source, message_id from raw.events order by message_id").fetchall()
     assert rows == [{"source": "live", "message_id": "live"}, {"source": "events", "message_id": "loaded"}]
+
+
+def test_of_two_events_of_a_lot_with_one_id_the_first_is_stored(warehouse: Connection[DictRow]) -> None:
+    twice = [_event("twice", user_id="first"), _event("other"), _event("twice", user_id="second")]
+    assert store(warehouse, "live", twice) == StoredCounts(stored=2, repeated=1, set_aside=0, dropped=0)
+    rows = warehouse.execute("select user_id from raw.events where message_id = 'twice'").fetchall()
+    assert rows == [{"user_id": "first"}]
 
 
 def test_of_a_lot_that_is_known_in_part_the_rest_is_stored_in_the_same_transaction(
