@@ -20,10 +20,15 @@ Node = dict[str, dict[str, dict[str, dict[str, str]]]]
 
 
 @pytest.fixture(scope="module")
-def manifest(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Node]]:
+def parsed(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Settings:
     settings = Settings(var_dir=tmp_path_factory.mktemp("parsed"), database_url=SecretStr(make_database()))
     dbt_runner.run(["--warn-error", "parse"], settings)
-    read = json.loads((settings.dbt_target_dir / "manifest.json").read_text())
+    return settings
+
+
+@pytest.fixture(scope="module")
+def manifest(parsed: Settings) -> dict[str, dict[str, Node]]:
+    read = json.loads((parsed.dbt_target_dir / "manifest.json").read_text())
     return cast(dict[str, dict[str, Node]], read)
 
 
@@ -67,6 +72,16 @@ def test_every_raw_source_has_a_limit_of_freshness(manifest: dict[str, dict[str,
     raw = [source for source in manifest["sources"].values() if str(source["source_name"]) == "raw"]
     assert len(raw) > 7
     assert [str(source["name"]) for source in raw if not (source["freshness"] or {}).get("warn_after")] == []
+
+
+def test_unless_told_otherwise_dbt_looks_at_every_source_and_at_no_unit_test(
+    parsed: Settings, manifest: dict[str, dict[str, Node]]
+) -> None:
+    said = dbt_runner.run(["--quiet", "ls", "--output", "json", "--output-keys", "name resource_type"], parsed)
+    listed = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    sources = {str(one["name"]) for one in manifest["sources"].values()}
+    assert {one["name"] for one in listed if one["resource_type"] == "source"} == sources
+    assert [one for one in listed if one["resource_type"] == "unit_test"] == []
 
 
 def test_what_the_house_reads_is_named_by_an_exposure(manifest: dict[str, dict[str, Node]]) -> None:
