@@ -23,6 +23,8 @@ _TUNING = {
     "effective_cache_size": "2GB",
     "maintenance_work_mem": "128MB",
     "max_wal_size": "2GB",
+    # a file of the log that is used again need not be filled with zeros first: a twentieth of a large load
+    "min_wal_size": "1GB",
     # large loads write their log in bursts, and would wait for the disk without room for them
     "wal_buffers": "64MB",
     "checkpoint_timeout": "15min",

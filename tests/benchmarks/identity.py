@@ -2,8 +2,9 @@
 
 One million links over 300,000 simulated people and about 1.3 million identifiers, as text, in the order of chance: a
 link joins an identifier with an earlier one of the same person, so that people are trees of some depth. Limits: 10 s
-from nothing, 1 s for 10,000 new links, and exactly the components that scipy.sparse.csgraph.connected_components finds.
-One hop is what a map from each identifier to its last known user id gives, without anything transitive.
+from nothing and 1 s for 10,000 new links, by the middle one of three rounds, and exactly the components that
+scipy.sparse.csgraph.connected_components finds. One hop is what a map from each identifier to its last known user id
+gives, without anything transitive.
 """
 
 import sys
@@ -28,10 +29,14 @@ from marquee.settings import Settings
 PEOPLE = 300_000
 LINKS = 1_000_000
 NEW_LINKS = 10_000
+ROUNDS = 3
 LIMIT_SECONDS = 10.0
 NEW_LIMIT_SECONDS = 1.0
 
 _NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+_RESOLVED = tuple(
+    f"identity.{table}" for table in ("identifiers", "links", "members", "crowded", "held_links", "history")
+)
 _KINDS = np.array(["email_hash", "anonymous_id", "device_id", "advertising_id", "crm_id", "phone_hash"])
 
 
@@ -83,21 +88,36 @@ def _measure(connection: Connection[DictRow], console: Console) -> bool:
     _write(connection, "all_links", links, slice(0, LINKS))
     _write(connection, "new_links", links, slice(LINKS, LINKS + NEW_LINKS))
     connection.commit()
-    whole = _resolve(connection, "all_links", is_whole=True)
-    new = _resolve(connection, "new_links", is_whole=False)
+    rounds = []
+    for _ in range(ROUNDS):
+        connection.execute(f"truncate {', '.join(_RESOLVED)}".encode())
+        connection.commit()
+        rounds.append(
+            (
+                _resolve(connection, "all_links", is_whole=True),
+                _resolve(connection, "new_links", is_whole=False),
+            )
+        )
+    # the middle one: the machine is not as fast in one second as in the next
+    whole, new = (sorted(column)[ROUNDS // 2] for column in zip(*rounds, strict=True))
     started = time.perf_counter()
     labels = _scipy_labels(links)
     scipy_seconds = time.perf_counter() - started
     is_same = _is_same_partition(connection, labels)
-    table = Table("what", "seconds", "limit", "share of limit", "times scipy on integers")
-    for name, seconds, limit in (
-        (f"{LINKS:,} links from nothing", whole, LIMIT_SECONDS),
-        (f"{NEW_LINKS:,} new links", new, NEW_LIMIT_SECONDS),
+    table = Table("what", "rounds, seconds", "the middle", "limit", "share of limit", "times scipy on integers")
+    for name, all_seconds, seconds, limit in (
+        (f"{LINKS:,} links from nothing", [one for one, _ in rounds], whole, LIMIT_SECONDS),
+        (f"{NEW_LINKS:,} new links", [one for _, one in rounds], new, NEW_LIMIT_SECONDS),
     ):
         table.add_row(
-            name, f"{seconds:.2f}", f"{limit:.0f}", f"{seconds / limit:.2f}", f"{seconds / scipy_seconds:.1f}"
+            name,
+            ", ".join(f"{one:.2f}" for one in all_seconds),
+            f"{seconds:.2f}",
+            f"{limit:.0f}",
+            f"{seconds / limit:.2f}",
+            f"{seconds / scipy_seconds:.1f}",
         )
-    table.add_row("peer: scipy, links as integers in memory", f"{scipy_seconds:.2f}", "", "", "1.0")
+    table.add_row("peer: scipy, links as integers in memory", "", f"{scipy_seconds:.2f}", "", "", "1.0")
     console.print(table)
     console.print(f"the same components as scipy: {'yes' if is_same else 'NO'}")
     console.print(f"pairs that one-hop stitching finds: {_one_hop_recall(links, labels):.1%} of ours")
