@@ -99,11 +99,11 @@ def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Int
     )
 
 
-def leave_last_out(interactions: Interactions) -> Split:
-    """Each subscriber's last interaction is what has to be found, by whoever has two or more."""
+def leave_last_out(interactions: Interactions, shortest: int = 2) -> Split:
+    """Each subscriber's last interaction is what has to be found, by whoever has `shortest` or more."""
     positions = _positions_from_end(interactions)
     counts = np.bincount(interactions.users, minlength=len(interactions.subscriber_ids))
-    is_last = (positions == 0) & (counts[interactions.users] >= 2)
+    is_last = (positions == 0) & (counts[interactions.users] >= shortest)
     last = interactions.where(is_last)
     order = np.argsort(last.users, kind="stable")
     return _drop_seen(

@@ -25,27 +25,30 @@ class MetricRow:
     user_count: int
 
 
-def measure(topk: pd.DataFrame, relevant: pd.DataFrame, catalogue_size: int) -> list[MetricRow]:
-    """NDCG, recall, reciprocal rank and coverage at 10 of every model on every protocol."""
+def measure(
+    topk: pd.DataFrame, relevant: pd.DataFrame, catalogue_size: int, cutoffs: tuple[int, ...] = (K,)
+) -> list[MetricRow]:
+    """NDCG, recall, reciprocal rank and coverage at each of `cutoffs`, of every model on every protocol."""
     rows = []
     for key, lists in topk.groupby(["protocol", "model"], sort=False):
         protocol, model = map(str, key)
-        values = per_subscriber(lists, relevant[relevant["protocol"] == protocol])
-        for metric in ("ndcg", "recall", "mrr"):
-            column = values[metric].to_numpy()
-            low, high = metrics.bootstrap_interval(column)
-            rows.append(MetricRow(protocol, model, metric, K, float(column.mean()), low, high, len(column)))
-        covered = lists.loc[lists["rank"] <= K, "content_id"].nunique() / catalogue_size
-        rows.append(MetricRow(protocol, model, "coverage", K, covered, None, None, len(values)))
+        for k in cutoffs:
+            values = per_subscriber(lists, relevant[relevant["protocol"] == protocol], k)
+            for metric in ("ndcg", "recall", "mrr"):
+                column = values[metric].to_numpy()
+                low, high = metrics.bootstrap_interval(column)
+                rows.append(MetricRow(protocol, model, metric, k, float(column.mean()), low, high, len(column)))
+            covered = lists.loc[lists["rank"] <= k, "content_id"].nunique() / catalogue_size
+            rows.append(MetricRow(protocol, model, "coverage", k, covered, None, None, len(values)))
     return rows
 
 
-def per_subscriber(lists: pd.DataFrame, relevant: pd.DataFrame) -> pd.DataFrame:
-    """ndcg, recall and mrr of each subscriber of one model and protocol, by subscriber_id."""
+def per_subscriber(lists: pd.DataFrame, relevant: pd.DataFrame, k: int = K) -> pd.DataFrame:
+    """ndcg, recall and mrr at `k` of each subscriber of one model and protocol, by subscriber_id."""
     wanted = relevant.groupby("subscriber_id")["content_id"].agg(list)
-    ranked = lists[lists["rank"] <= K].sort_values("rank").groupby("subscriber_id")["content_id"].agg(list)
+    ranked = lists[lists["rank"] <= k].sort_values("rank").groupby("subscriber_id")["content_id"].agg(list)
     ranked = ranked.reindex(wanted.index).map(lambda found: found if isinstance(found, list) else [])
-    found = np.zeros((len(wanted), K), dtype=bool)
+    found = np.zeros((len(wanted), k), dtype=bool)
     for row, (shown, needed) in enumerate(zip(ranked, wanted, strict=True)):
         found[row, : len(shown)] = [content_id in set(needed) for content_id in shown]
     counts = np.array([len(needed) for needed in wanted], dtype=np.int64)

@@ -29,6 +29,7 @@ from training import baselines, dataset, evaluation, registry
 from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
+from training.ranking_features import StoredFeatures
 from training.system import RankedLists, System, candidate_count, fit_system, ranked_lists, tuned
 from training.towers import TowerConfig
 
@@ -139,7 +140,7 @@ def clean_up(run_key: str, settings: Settings) -> None:
 def _fit_everything(
     interactions: Interactions, everything: Interactions, contents: Contents, settings: Settings
 ) -> Trained:
-    store = open_store(settings)
+    features = StoredFeatures(open_store(settings), contents)
     config = TowerConfig()
 
     def progress(stage: str, epoch: int, loss: float) -> None:
@@ -159,8 +160,8 @@ def _fit_everything(
         # of a short history nobody may be there on both sides of the calendar's cut
         if split is calendar and not len(split.users):
             continue
-        system = fit_system(split, inner, contents, config, store, settings.seed, progress)
-        lists.append((split, ranked_lists(system, split, contents, store, _LIST_LENGTH)))
+        system = fit_system(split, inner, contents, config, features, settings.seed, progress)
+        lists.append((split, ranked_lists(system, split, contents, features, _LIST_LENGTH)))
     # everything is allowed now, articles and podcasts too
     allowed = np.arange(len(contents.content_ids) + 1) > 0
     tuned(system.retriever, everything, allowed, settings.seed, progress, "final: tuning")

@@ -1,6 +1,7 @@
 """The re-ranker: a small network over `feature_repo.ranking_inputs`, trained to put what came next on top.
 
-Labels are the interactions that a retriever has not seen; their features are Feast's, as they were before the label.
+Labels are the interactions that a retriever has not seen; their features are as they were before
+the label.
 
 Legend: E lists, K candidates a list, F inputs.
 """
@@ -8,15 +9,13 @@ Legend: E lists, K candidates a list, F inputs.
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
-from feast import FeatureStore
 from torch import Tensor, nn
 
-from feature_repo import historical
-from feature_repo.columns import ContentFeatures, content_features
+from feature_repo.columns import ContentFeatures
 from feature_repo.ranking_inputs import NAMES, ranking_inputs
-from training.dataset import Contents, Floats, Ints, Split
+from training.dataset import Floats, Ints, Split
+from training.ranking_features import RankingFeatures
 
 CANDIDATE_COUNT = 100
 _EPOCHS = 60
@@ -58,12 +57,7 @@ class CandidateLists:
 
 
 def candidate_lists(
-    store: FeatureStore,
-    contents: Contents,
-    split: Split,
-    candidates: Ints,
-    retrieval_scores: Floats,
-    neighbour_scores: Floats,
+    features: RankingFeatures, split: Split, candidates: Ints, retrieval_scores: Floats, neighbour_scores: Floats
 ) -> CandidateLists:
     """Inputs of each candidate, point-in-time at each cut of `split`.
 
@@ -71,15 +65,9 @@ def candidate_lists(
         candidates: (E, K) item numbers.
         retrieval_scores, neighbour_scores: (E, N + 1) of every content.
     """
-    moments = pd.to_datetime(split.cuts, utc=True)
-    subscribers = historical.subscribers_before(
-        store, [split.train.subscriber_ids[user] for user in split.users], moments
-    )
     k = candidates.shape[1]
-    names = np.array(("", *contents.content_ids), dtype=object)
-    pairs = historical.popularity_before(store, names[candidates.ravel()].tolist(), moments.repeat(k))
-    profile = _profiles(contents, candidates.ravel())
-    columns = content_features(pd.concat([pairs, profile], axis=1), contents.side.shape[1] - 3)
+    subscribers = features.subscribers(split)
+    columns = features.candidates(split, candidates)
     inputs = np.empty((*candidates.shape, len(NAMES)), dtype=np.float32)
     for row, (items, subscriber) in enumerate(zip(candidates, subscribers, strict=True)):
         inputs[row] = ranking_inputs(
@@ -128,17 +116,6 @@ def rerank(model: Ranker, lists: CandidateLists, k: int) -> tuple[Ints, Floats]:
     scores[lists.items == 0] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(lists.items, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-
-def _profiles(contents: Contents, items: Ints) -> pd.DataFrame:
-    types = np.array(("video", "article", "podcast"), dtype=object)
-    side = contents.side[items]
-    return pd.DataFrame(
-        {
-            "ftr_content__profile__content_type": types[side[:, -3:].argmax(axis=1)],
-            "ftr_content__profile__genre_vector": list(side[:, :-3]),
-        }
-    )
 
 
 def _rows(columns: ContentFeatures, start: int, stop: int) -> ContentFeatures:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from feast import FeatureStore
 from scipy import sparse
 
 from feature_repo.ranking_inputs import NEIGHBOUR_WINDOW
 from training import baselines, ranker, towers
 from training.dataset import Contents, Floats, Interactions, Ints, Split
 from training.ranker import CANDIDATE_COUNT, Ranker
+from training.ranking_features import RankingFeatures
 from training.towers import TowerConfig, TwoTower
 
 Progress = Callable[[str, int, float], None]
@@ -42,7 +42,7 @@ def fit_system(
     inner: Split,
     contents: Contents,
     config: TowerConfig,
-    store: FeatureStore,
+    features: RankingFeatures,
     seed: int,
     progress: Progress,
 ) -> System:
@@ -56,7 +56,9 @@ def fit_system(
     )  # fmt: skip
     fitted = ranker.without_labels()
     if len(inner.users):
-        lists = _lists(retriever, baselines.neighbours(inner.train, len(contents.content_ids)), inner, contents, store)
+        lists = _lists(
+            retriever, baselines.neighbours(inner.train, len(contents.content_ids)), inner, contents, features
+        )
         fitted = ranker.fit(lists, inner.relevant, seed)
     tuned(retriever, split.train, contents.is_real, seed, progress, f"{split.protocol}: tuning")
     return System(retriever, fitted, baselines.neighbours(split.train, len(contents.content_ids)))
@@ -75,7 +77,9 @@ def tuned(
     retriever.config = config
 
 
-def ranked_lists(system: System, split: Split, contents: Contents, store: FeatureStore, k: int) -> list[RankedLists]:
+def ranked_lists(
+    system: System, split: Split, contents: Contents, features: RankingFeatures, k: int
+) -> list[RankedLists]:
     """Lists of the system, of its retriever alone, and of every baseline, on the same split."""
     item_count = len(contents.content_ids)
     histories = split.histories()
@@ -92,7 +96,7 @@ def ranked_lists(system: System, split: Split, contents: Contents, store: Featur
     for model, scores in by_model.items():
         items = baselines.top_unseen(scores, split, contents.is_real, k)
         lists.append(RankedLists(model, items, np.take_along_axis(scores, items, axis=1).astype(np.float32)))
-    candidates = _lists(system.retriever, system.similarity, split, contents, store)
+    candidates = _lists(system.retriever, system.similarity, split, contents, features)
     items, scores = ranker.rerank(system.ranker, candidates, k)
     return [*lists, RankedLists("marquee", items, scores)]
 
@@ -103,13 +107,13 @@ def candidate_count(contents: Contents) -> int:
 
 
 def _lists(
-    retriever: TwoTower, similarity: sparse.csr_matrix, split: Split, contents: Contents, store: FeatureStore
+    retriever: TwoTower, similarity: sparse.csr_matrix, split: Split, contents: Contents, features: RankingFeatures
 ) -> ranker.CandidateLists:
     histories = split.histories()
     retrieval = _retrieval_scores(retriever, histories)
     nearby = baselines.neighbour_scores(similarity, histories, NEIGHBOUR_WINDOW)
     candidates = baselines.top_unseen(retrieval, split, contents.is_real, candidate_count(contents))
-    return ranker.candidate_lists(store, contents, split, candidates, retrieval, nearby)
+    return ranker.candidate_lists(features, split, candidates, retrieval, nearby)
 
 
 def _retrieval_scores(retriever: TwoTower, histories: list[Ints]) -> Floats:

@@ -19,8 +19,9 @@ from feature_repo import materialization, store
 from ingestion.data_import import import_directory
 from marquee import database, dbt_runner
 from marquee.settings import Settings
-from training import export, gate, pipeline, registry
+from training import dataset, export, gate, pipeline, registry
 from training.manifest import MANIFEST, Manifest, checksum
+from training.ranking_features import LoggedFeatures, StoredFeatures
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 _PEOPLE, _CONTENTS, _EVENTS = 60, 50, 24
@@ -110,6 +111,29 @@ def test_no_list_holds_what_the_training_side_has(run: Run) -> None:
     keys = ["protocol", "subscriber_id", "content_id"]
     assert topk.merge(seen, on=keys).empty
     assert not topk.duplicated([*keys, "model"]).any()
+
+
+def test_a_log_alone_tells_the_ranker_what_the_store_tells_it(run: Run) -> None:
+    folder = run.settings.models_dir / ".work" / "run-1"
+    frames = [pd.read_parquet(folder / f"{name}.parquet") for name in ("interactions", "contents")]
+    log, contents = dataset.read_frames(*frames)
+    split = dataset.leave_last_out(log)
+    candidates = np.tile(np.arange(1, _CONTENTS + 1), (len(split.users), 1))
+    opened = store.open_store(run.settings)
+    try:
+        stored = StoredFeatures(opened, contents)
+        known, logged = (
+            stored.candidates(split, candidates),
+            LoggedFeatures(log, contents).candidates(split, candidates),
+        )
+        people = stored.subscribers(split), LoggedFeatures(log, contents).subscribers(split)
+    finally:
+        store.close_store(opened)
+    for name in ("counts", "genres", "types"):
+        np.testing.assert_array_equal(getattr(known, name), getattr(logged, name), err_msg=name)
+    for ours, theirs in zip(*people, strict=True):
+        assert ours.interaction_count == theirs.interaction_count
+        np.testing.assert_allclose(ours.genre_affinity, theirs.genre_affinity, atol=1e-6)
 
 
 def test_the_manifest_vouches_for_every_file(run: Run) -> None:

@@ -1,0 +1,88 @@
+"""`marquee evaluate`: how good the models are on anyone's file of interactions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from marquee.settings import load_settings
+
+if TYPE_CHECKING:
+    from training.file_evaluation import FileEvaluation
+
+_console = Console()
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("evaluate")(evaluate)
+
+
+def evaluate(
+    interactions: Annotated[Path, typer.Option(help="Parquet with user_id, item_id, timestamp (seconds since 1970).")],
+    protocol: Annotated[
+        Literal["temporal", "loo"], typer.Option(help="Cut at 80% of the time, or leave out each user's last.")
+    ] = "temporal",
+    content: Annotated[Path | None, typer.Option(help="Parquet with item_id and tags, content_type.")] = None,
+    users: Annotated[Path | None, typer.Option(help="Parquet with user_id and properties to show figures by.")] = None,
+    topk_out: Annotated[Path | None, typer.Option(help="Parquet to write: user_id, item_id, rank, score.")] = None,
+    model: Annotated[str, typer.Option(help="Whose lists --topk-out has; the table names them all.")] = "marquee",
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 7,
+) -> None:
+    """Fit the models on one side of a file of interactions and measure them on the other, over the whole catalogue."""
+    import torch
+
+    from training import file_evaluation
+    from training.interaction_files import InteractionFileError, read_interactions
+
+    torch.set_num_threads(load_settings().torch_threads)
+    log = read_interactions(interactions, content, users)
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn(),
+        console=_console, transient=True,
+    ) as bars:  # fmt: skip
+        task = bars.add_task("reading", total=None, loss="")
+
+        def show(stage: str, epoch: int, loss: float) -> None:
+            bars.update(task, description=f"{stage}, epoch {epoch + 1}", loss=f"loss {loss:.3f}")
+
+        found = file_evaluation.evaluate(log, protocol, seed, show)
+    _console.print(_table(found))
+    if len(found.groups):
+        _console.print(_group_table(found, model))
+    if topk_out is not None:
+        lists = found.topk[found.topk["model"] == model].drop(columns="model")
+        if lists.empty:
+            raise InteractionFileError(
+                f"--model {model!r}: there is no such model; take one of {', '.join(found.topk['model'].unique())}"
+            )
+        lists.to_parquet(topk_out, index=False)
+        _console.print(f"{len(lists):,} rows of {model} are in {topk_out}")
+
+
+def _table(found: "FileEvaluation") -> Table:
+    columns = ("model", "NDCG@10", "95% interval", "Recall@10", "MRR@10", "coverage@10", "NDCG@50", "Recall@50")
+    table = Table(
+        *columns,
+        title=f"{found.protocol}: {found.user_count:,} users, {found.train_count:,} interactions to learn from; "
+        f"{found.cold_share:.1%} of what was held back is on contents that nobody had consumed",
+    )
+    by_model: dict[str, dict[tuple[str, int], tuple[float, str]]] = {}
+    for row in found.rows:
+        interval = "" if row.low is None else f"{row.low:.4f} to {row.high:.4f}"
+        by_model.setdefault(row.model, {})[row.metric, row.k] = (row.value, interval)
+    for name, figures in sorted(by_model.items(), key=lambda pair: -pair[1]["ndcg", 10][0]):
+        wanted = (("recall", 10), ("mrr", 10), ("coverage", 10), ("ndcg", 50), ("recall", 50))
+        value, interval = figures["ndcg", 10]
+        table.add_row(name, f"{value:.4f}", interval, *(f"{figures[key][0]:.4f}" for key in wanted))
+    return table
+
+
+def _group_table(found: "FileEvaluation", model: str) -> Table:
+    table = Table("property", "group", "users", "NDCG@10", title=f"{model} by group of users")
+    for row in found.groups[found.groups["model"] == model].itertuples():
+        table.add_row(str(row.property), str(row.group), f"{row.user_count:,}", f"{row.ndcg:.4f}")
+    return table

@@ -1,0 +1,113 @@
+"""`marquee evaluate` where everybody follows a cycle of items: it is learnt, and figures are as others count them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from marquee.cli.app import app
+from tests.training.columns import interactions
+from training import file_evaluation
+from training.file_evaluation import EvaluationError, FileEvaluation, split_of
+from training.interaction_files import LoggedInteractions, read_interactions
+from training.towers import TowerConfig
+
+_PEOPLE, _ITEMS, _LENGTH = 80, 40, 16
+_QUICK = TowerConfig(embedding_size=32, sequence_length=16, block_count=1, head_count=1, epochs=12, temporal_epochs=12)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    generator = np.random.default_rng(5)
+    rows = []
+    for person in range(_PEOPLE):
+        first, start = int(generator.integers(_ITEMS)), int(generator.integers(0, 5))
+        rows += [(person, 1_000 + (first + step) % _ITEMS, (start + step) * 86_400 + person) for step in range(_LENGTH)]
+    path = tmp_path_factory.mktemp("file") / "interactions.parquet"
+    pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).to_parquet(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def log(file: Path) -> LoggedInteractions:
+    users = file.with_name("users.parquet")
+    pd.DataFrame({"user_id": range(_PEOPLE), "half": ["low", "high"] * (_PEOPLE // 2)}).to_parquet(users, index=False)
+    return read_interactions(file, users_path=users)
+
+
+@pytest.fixture(scope="module")
+def found(log: LoggedInteractions) -> FileEvaluation:
+    return file_evaluation.evaluate(log, "loo", 7, lambda *_: None, _QUICK)
+
+
+def _held_back(file: Path) -> dict[int, int]:
+    """Each user's last item, by another way than ours."""
+    frame = pd.read_parquet(file).sort_values("timestamp", kind="stable").drop_duplicates(["user_id", "item_id"])
+    return dict(frame.groupby("user_id")["item_id"].last())
+
+
+@pytest.mark.parametrize("model", ["two_tower", "marquee"])
+def test_what_comes_next_is_learnt(found: FileEvaluation, model: str) -> None:
+    (figure,) = (row.value for row in found.rows if (row.model, row.metric, row.k) == (model, "recall", 10))
+    assert figure > 0.6  # by chance 0.4
+
+
+def test_figures_are_those_of_the_lists_as_anybody_counts_them(found: FileEvaluation, file: Path) -> None:
+    wanted = _held_back(file)
+    for model, lists in found.topk.groupby("model"):
+        hits = lists[[wanted[user] == item for user, item in zip(lists["user_id"], lists["item_id"], strict=True)]]
+        ndcg = (1 / np.log2(hits.loc[hits["rank"] <= 10, "rank"] + 1)).sum() / len(wanted)
+        (ours,) = (row.value for row in found.rows if (row.model, row.metric, row.k) == (model, "ndcg", 10))
+        assert ours == pytest.approx(ndcg)
+    assert found.user_count == len(wanted)
+
+
+def test_no_list_repeats_an_item_or_holds_one_that_was_seen(found: FileEvaluation, file: Path) -> None:
+    assert not found.topk.duplicated(["model", "user_id", "item_id"]).any()
+    seen = pd.read_parquet(file)
+    seen = seen[[_held_back(file)[user] != item for user, item in zip(seen["user_id"], seen["item_id"], strict=True)]]
+    assert found.topk.merge(seen, on=["user_id", "item_id"]).empty
+
+
+def test_figures_by_group_weigh_up_to_the_whole(found: FileEvaluation) -> None:
+    for model, rows in found.groups.groupby("model"):
+        (whole,) = (row.value for row in found.rows if (row.model, row.metric, row.k) == (model, "ndcg", 10))
+        assert set(rows["group"]) == {"low", "high"}
+        assert np.average(rows["ndcg"], weights=rows["user_count"]) == pytest.approx(whole)
+
+
+def test_a_content_of_the_held_back_side_alone_is_counted_and_left_out() -> None:
+    rows = [(user, item, day) for user in range(2) for day, item in enumerate((1, 2, 3))] + [(0, 9, 5), (1, 4, 5)]
+    split, cold_share = split_of(interactions([*rows, (2, 4, 0)]), "loo")
+    assert cold_share == 0.5
+    assert (split.users.tolist(), [items.tolist() for items in split.relevant]) == ([1], [[4]])
+
+
+def test_a_file_in_which_nobody_comes_back_is_refused() -> None:
+    with pytest.raises(EvaluationError, match="leaves nobody with a content to be found"):
+        split_of(interactions([(user, user + 1, user) for user in range(6)]), "temporal")
+
+
+def test_the_command_writes_the_lists_of_one_model_with_the_ids_of_the_file(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "topk.parquet"
+    said = CliRunner().invoke(
+        app,
+        [
+            "evaluate",
+            "--interactions",
+            str(file),
+            "--protocol",
+            "temporal",
+            "--model",
+            "popularity",
+            "--topk-out",
+            str(out),
+        ],
+    )
+    assert said.exit_code == 0, said.output
+    lists = pd.read_parquet(out)
+    assert lists.columns.tolist() == ["user_id", "item_id", "rank", "score"]
+    assert lists["item_id"].between(1_000, 1_000 + _ITEMS - 1).all()
+    assert (lists.sort_values(["user_id", "rank"]).groupby("user_id")["score"].diff().dropna() <= 0).all()

@@ -1,0 +1,169 @@
+"""Anyone's interactions as columns: Parquet files in, what the models learn from out.
+
+In: a file with `user_id`, `item_id` and `timestamp`, and files about items and users where there are any. Out: columns,
+in which a pair of user and item stands once, at its first time.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo.columns import CONTENT_TYPES
+from marquee.errors import MarqueeError
+from training.dataset import Contents, Interactions, Ints
+
+_NEEDED = ("user_id", "item_id", "timestamp")
+# the commonest tags of a catalogue are its taxonomy; a tag of one item says what its id says
+_MOST_TAGS = 64
+# seconds since 1970 reach this in the year 2603
+_FIRST_MILLISECONDS = 20_000_000_000
+_SECOND = 10**9
+
+
+@dataclass(frozen=True)
+class LoggedInteractions:
+    """A file's interactions. Users and items are numbered in the order of their ids, items from 1.
+
+    Attributes:
+        user_ids, item_ids: the ids as the file has them, by number; the first item's at place 0.
+        user_groups: of each user what the file about users says, a column a property; no column without such a file.
+    """
+
+    interactions: Interactions
+    contents: Contents
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    user_groups: pd.DataFrame
+
+
+class InteractionFileError(MarqueeError):
+    """A file cannot be read as interactions or items; the message names file, field, value and remedy."""
+
+
+def read_interactions(
+    path: Path, content_path: Path | None = None, users_path: Path | None = None
+) -> LoggedInteractions:
+    """Columns of a file of interactions, ordered by time, rows of one time in their order.
+
+    Args:
+        content_path: `item_id`, and of each item what there is: `tags` (a list, or text with `|` or `,` between them)
+            and `content_type` (video, article or podcast; video unless said).
+        users_path: `user_id`, and properties by which figures are shown.
+
+    Raises:
+        InteractionFileError: a column is missing, a value is none, or a timestamp is no moment.
+    """
+    frame = _read(path, _NEEDED)
+    frame = frame.assign(moment=_moments(frame["timestamp"], path)).sort_values("moment", kind="stable")
+    frame = frame.drop_duplicates(["user_id", "item_id"], keep="first")
+    users, user_ids = pd.factorize(frame["user_id"].to_numpy(), sort=True)
+    items, item_ids = pd.factorize(frame["item_id"].to_numpy(), sort=True)
+    interactions = Interactions(
+        subscriber_ids=tuple(map(str, user_ids)),
+        users=users.astype(np.int64),
+        items=items.astype(np.int64) + 1,
+        moments=frame["moment"].to_numpy(),
+    )
+    return LoggedInteractions(
+        interactions, _contents(item_ids, content_path), user_ids, item_ids, _about("user_id", user_ids, users_path)
+    )
+
+
+def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
+    if not path.is_file():
+        raise InteractionFileError(f"{path}: there is no such file")
+    try:
+        there = pq.read_schema(path).names
+        missing = [name for name in needed if name not in there]
+        if missing:
+            raise InteractionFileError(
+                f"{path}: has no column {', '.join(missing)}, but {', '.join(there)}; rename the columns to "
+                f"{', '.join(needed)}"
+            )
+        frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    except pa.ArrowInvalid as error:
+        raise InteractionFileError(f"{path}: is no Parquet file ({error})") from None
+    if frame.empty:
+        raise InteractionFileError(f"{path}: has no rows")
+    for name in needed:
+        if frame[name].isna().any():
+            row = int(frame[name].isna().to_numpy().argmax())
+            raise InteractionFileError(f"{path}: row {row + 1}: {name} is empty; leave such rows out")
+    return frame
+
+
+def _moments(timestamps: pd.Series, path: Path) -> Ints:
+    """Nanoseconds since 1970."""
+    if pd.api.types.is_datetime64_any_dtype(timestamps):
+        nanoseconds: Ints = timestamps.dt.as_unit("ns").astype("int64").to_numpy()
+        return nanoseconds
+    if not pd.api.types.is_numeric_dtype(timestamps) or pd.api.types.is_bool_dtype(timestamps):
+        raise InteractionFileError(
+            f"{path}: timestamp is {timestamps.iloc[0]!r}, no number; write seconds since 1970, or a Parquet timestamp"
+        )
+    values = timestamps.to_numpy(dtype=np.float64)
+    if not np.isfinite(values).all() or np.abs(values).max() >= _FIRST_MILLISECONDS:
+        value = values[~np.isfinite(values) | (np.abs(values) >= _FIRST_MILLISECONDS)][0]
+        raise InteractionFileError(
+            f"{path}: timestamp {value:.0f} is not in seconds since 1970; divide it if it is finer"
+        )
+    seconds = timestamps.to_numpy()
+    if np.issubdtype(seconds.dtype, np.integer):
+        return np.asarray(seconds.astype(np.int64) * _SECOND, dtype=np.int64)
+    return np.asarray(np.round(values * 1e6).astype(np.int64) * 1_000, dtype=np.int64)
+
+
+def _about(key: str, ids: np.ndarray, path: Path | None) -> pd.DataFrame:
+    """What the file at `path` says of `ids`, in their order; no column where there is no file."""
+    if path is None:
+        return pd.DataFrame(index=range(len(ids)))
+    said = _read(path, (key,)).drop_duplicates(key, keep="last").set_index(key)
+    about = said.reindex(ids)
+    if not said.index.isin(ids).any():
+        raise InteractionFileError(
+            f"{path}: {key} {said.index[0]!r} and the others are not among the interactions', which are such as "
+            f"{ids[0]!r}; write both in the same way"
+        )
+    return about.reset_index(drop=True)
+
+
+def _contents(item_ids: np.ndarray, path: Path | None) -> Contents:
+    frame = _about("item_id", item_ids, path)
+    tags = [_tags_of(said) for said in frame["tags"]] if "tags" in frame else [()] * len(frame)
+    counts = pd.Series([tag for of_one in tags for tag in of_one], dtype=object).value_counts(sort=False)
+    chosen = sorted(counts.index, key=lambda tag: (-counts[tag], tag))[:_MOST_TAGS]
+    column_of = {tag: column for column, tag in enumerate(chosen)}
+    genres = np.zeros((len(frame), len(chosen)), dtype=np.float32)
+    for row, of_one in enumerate(tags):
+        genres[row, [column_of[tag] for tag in of_one if tag in column_of]] = 1.0
+    kinds = frame["content_type"].fillna(CONTENT_TYPES[0]) if "content_type" in frame else None
+    types = np.zeros((len(frame), len(CONTENT_TYPES)), dtype=np.float32)
+    if kinds is None:
+        types[:, 0] = 1.0
+    else:
+        unknown = sorted({str(kind) for kind in kinds} - set(CONTENT_TYPES))
+        if unknown:
+            raise InteractionFileError(
+                f"{path}: content_type {unknown[0]!r} is none of {', '.join(CONTENT_TYPES)}; leave the column out"
+            )
+        types = np.stack([kinds == name for name in CONTENT_TYPES], axis=1).astype(np.float32)
+    side = np.concatenate([genres, types], axis=1)
+    return Contents(
+        content_ids=tuple(map(str, item_ids)),
+        side=np.concatenate([np.zeros((1, side.shape[1]), dtype=np.float32), side]),
+        is_real=np.arange(len(item_ids) + 1) > 0,
+    )
+
+
+def _tags_of(said: object) -> tuple[str, ...]:
+    if isinstance(said, str):
+        parts = said.replace("|", ",").split(",")
+    elif isinstance(said, list | tuple | np.ndarray):
+        parts = [str(part) for part in said]
+    else:
+        return ()
+    return tuple(dict.fromkeys(part.strip().lower() for part in parts if part.strip()))

@@ -1,0 +1,124 @@
+"""What the re-ranker is told of subscribers and candidates, as it was just before each recommendation.
+
+Two sources with one shape: the house's feature store, and an interaction log alone, for data that is in no store.
+
+Legend: E recommendations, K candidates each, N contents, G genres, T interactions.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from feast import FeatureStore
+
+from feature_repo import historical
+from feature_repo.columns import CONTENT_TYPES, ContentFeatures, SubscriberFeatures, content_features
+from training.dataset import Contents, Floats, Interactions, Ints, Split
+
+DAY = 86_400 * 10**9
+# in days, as ftr_content__popularity counts them; the last is ever
+_WINDOWS = (1, 7, 28)
+_TYPE_COUNT = len(CONTENT_TYPES)
+
+
+class RankingFeatures(Protocol):
+    """Features at each cut of a split; nothing in them is as late as the cut."""
+
+    def subscribers(self, split: Split) -> list[SubscriberFeatures]:
+        """Of the E subscribers, in the order of the split."""
+        ...
+
+    def candidates(self, split: Split, candidates: Ints) -> ContentFeatures:
+        """Of (E, K) item numbers, as E * K rows; item 0 has none."""
+        ...
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """From the feature store, by its point-in-time join."""
+
+    store: FeatureStore
+    contents: Contents
+
+    def subscribers(self, split: Split) -> list[SubscriberFeatures]:
+        ids = [split.train.subscriber_ids[user] for user in split.users]
+        return historical.subscribers_before(self.store, ids, pd.to_datetime(split.cuts, utc=True))
+
+    def candidates(self, split: Split, candidates: Ints) -> ContentFeatures:
+        items = candidates.ravel()
+        names = np.array(("", *self.contents.content_ids), dtype=object)
+        moments = pd.to_datetime(split.cuts, utc=True).repeat(candidates.shape[1])
+        pairs = historical.popularity_before(self.store, names[items].tolist(), moments)
+        side = self.contents.side[items]
+        types = np.array(CONTENT_TYPES, dtype=object)
+        profile = pd.DataFrame(
+            {
+                "ftr_content__profile__content_type": types[side[:, -_TYPE_COUNT:].argmax(axis=1)],
+                "ftr_content__profile__genre_vector": list(side[:, :-_TYPE_COUNT]),
+            }
+        )
+        return content_features(pd.concat([pairs, profile], axis=1), side.shape[1] - _TYPE_COUNT)
+
+
+class LoggedFeatures:
+    """From a log of interactions: the same counts, where the store has no other word on a content than what it counts.
+
+    A content is as old as its first interaction, and nobody says how much of it was watched.
+    """
+
+    def __init__(self, log: Interactions, contents: Contents) -> None:
+        self._log = log
+        self._contents = contents
+        count = len(contents.content_ids) + 1
+        order = np.argsort(log.items, kind="stable")
+        self._first = np.full(count, np.iinfo(np.int64).max)
+        np.minimum.at(self._first, log.items[order], log.moments[order])
+
+    def subscribers(self, split: Split) -> list[SubscriberFeatures]:
+        genres = self._contents.side[:, :-_TYPE_COUNT]
+        order = np.argsort(self._log.users, kind="stable")
+        users, items, moments = self._log.users[order], self._log.items[order], self._log.moments[order]
+        features = []
+        for user, cut in zip(split.users, split.cuts, strict=True):
+            low, high = np.searchsorted(users, [user, user + 1])
+            known = items[low : low + int(np.searchsorted(moments[low:high], cut, side="left"))]
+            if not len(known):
+                features.append(SubscriberFeatures())
+                continue
+            affinity = genres[known].mean(axis=0, dtype=np.float64)
+            features.append(
+                SubscriberFeatures(interaction_count=float(len(known)), genre_affinity=tuple(affinity.tolist()))
+            )
+        return features
+
+    def candidates(self, split: Split, candidates: Ints) -> ContentFeatures:
+        # counts change at midnight, as the store's do
+        days = (split.cuts - 1_000) // DAY * DAY
+        counts = np.zeros((*candidates.shape, len(_WINDOWS) + 1), dtype=np.float32)
+        for day in np.unique(days):
+            rows = days == day
+            counts[rows] = self._counts_before(int(day))[candidates[rows]]
+        items = candidates.ravel()
+        ends = days.repeat(candidates.shape[1])
+        first = self._first[items]
+        age = np.where(first < ends, (ends - np.minimum(first, ends)) / DAY, 0.0)
+        side = self._contents.side[items]
+        names = np.array(("", *self._contents.content_ids), dtype=object)
+        return ContentFeatures(
+            content_ids=tuple(names[items]),
+            counts=counts.reshape(-1, counts.shape[-1]),
+            mean_watched_fraction=np.full(len(items), 0.5, dtype=np.float32),
+            days_since_published=age.astype(np.float32),
+            genres=side[:, :-_TYPE_COUNT],
+            types=side[:, -_TYPE_COUNT:],
+        )
+
+    def _counts_before(self, end: int) -> Floats:  # (N + 1, windows + 1)
+        count = len(self._contents.content_ids) + 1
+        starts = [*(end - days * DAY for days in _WINDOWS), np.iinfo(np.int64).min]
+        stop = np.searchsorted(self._log.moments, end)
+        lows = np.searchsorted(self._log.moments, starts)
+        return np.stack([np.bincount(self._log.items[low:stop], minlength=count) for low in lows], axis=1).astype(
+            np.float32
+        )
