@@ -18,7 +18,7 @@ import pandas as pd
 import structlog
 import torch
 
-from feature_repo import ranking_inputs
+from feature_repo import candidates, ranking_inputs
 from feature_repo.present import present_subscriber_features
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import open_store
@@ -268,9 +268,9 @@ def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, settings: Setting
 
 
 def _code_version() -> str:
-    """Hash of the code that decides what a model is: this package and the ranking inputs."""
+    """Hash of the code that decides what a model is: this package, the candidates and the ranking inputs."""
     digest = hashlib.sha256()
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(ranking_inputs.__file__)):
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(candidates.__file__), Path(ranking_inputs.__file__)):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

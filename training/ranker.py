@@ -48,7 +48,7 @@ class CandidateLists:
     """Candidates of E recommendations with their inputs.
 
     Attributes:
-        items: (E, K) item numbers, best retrieved first; 0 where a small catalogue had no more.
+        items: (E, K) item numbers, best retrieved first; 0 where there were no more.
         inputs: (E, K, F)
     """
 
@@ -68,13 +68,15 @@ def candidate_lists(
     k = candidates.shape[1]
     subscribers = features.subscribers(split)
     columns = features.candidates(split, candidates)
-    inputs = np.empty((*candidates.shape, len(NAMES)), dtype=np.float32)
+    inputs = np.zeros((*candidates.shape, len(NAMES)), dtype=np.float32)
     for row, (items, subscriber) in enumerate(zip(candidates, subscribers, strict=True)):
-        inputs[row] = ranking_inputs(
+        # as in a request, which knows of no empty places
+        there = np.flatnonzero(items)
+        inputs[row, there] = ranking_inputs(
             subscriber,
-            _rows(columns, row * k, (row + 1) * k),
-            retrieval_scores[row, items],
-            neighbour_scores[row, items],
+            _rows(columns, row * k + there),
+            retrieval_scores[row, items[there]],
+            neighbour_scores[row, items[there]],
         )
     return CandidateLists(candidates, inputs)
 
@@ -90,7 +92,7 @@ def fit(lists: CandidateLists, relevant: list[Ints], seed: int) -> Ranker:
     missing = torch.from_numpy(lists.items[usable] == 0)
     target = torch.from_numpy(wanted[usable].astype(np.float32))
     target = target / target.sum(dim=1, keepdim=True).clamp(min=1.0)
-    flat = inputs.reshape(-1, inputs.shape[-1])
+    flat = inputs[~missing]
     model = Ranker(flat.mean(dim=0), flat.std(dim=0))
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3, weight_decay=1e-2)
     model.train()
@@ -118,12 +120,12 @@ def rerank(model: Ranker, lists: CandidateLists, k: int) -> tuple[Ints, Floats]:
     return np.take_along_axis(lists.items, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
-def _rows(columns: ContentFeatures, start: int, stop: int) -> ContentFeatures:
+def _rows(columns: ContentFeatures, rows: Ints) -> ContentFeatures:
     return ContentFeatures(
-        columns.content_ids[start:stop],
-        columns.counts[start:stop],
-        columns.mean_watched_fraction[start:stop],
-        columns.days_since_published[start:stop],
-        columns.genres[start:stop],
-        columns.types[start:stop],
+        (),
+        columns.counts[rows],
+        columns.mean_watched_fraction[rows],
+        columns.days_since_published[rows],
+        columns.genres[rows],
+        columns.types[rows],
     )

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from feature_repo.candidates import choose_candidates
 from feature_repo.ranking_inputs import NEIGHBOUR_WINDOW
 from training import baselines, ranker, towers
 from training.dataset import Contents, Floats, Interactions, Ints, Split
@@ -96,13 +97,13 @@ def ranked_lists(
     for model, scores in by_model.items():
         items = baselines.top_unseen(scores, split, contents.is_real, k)
         lists.append(RankedLists(model, items, np.take_along_axis(scores, items, axis=1).astype(np.float32)))
-    candidates = _lists(system.retriever, system.similarity, split, contents, features)
-    items, scores = ranker.rerank(system.ranker, candidates, k)
+    shown = _lists(system.retriever, system.similarity, split, contents, features)
+    items, scores = ranker.rerank(system.ranker, shown, k)
     return [*lists, RankedLists("marquee", items, scores)]
 
 
 def candidate_count(contents: Contents) -> int:
-    """How many candidates the ranker sees, in training and so in serving: at most half of a small catalogue."""
+    """How many candidates the towers give, in training and so in serving: at most half of a small catalogue."""
     return min(CANDIDATE_COUNT, int(contents.is_real.sum()) // 2)
 
 
@@ -112,8 +113,22 @@ def _lists(
     histories = split.histories()
     retrieval = _retrieval_scores(retriever, histories)
     nearby = baselines.neighbour_scores(similarity, histories, NEIGHBOUR_WINDOW)
-    candidates = baselines.top_unseen(retrieval, split, contents.is_real, candidate_count(contents))
-    return ranker.candidate_lists(features, split, candidates, retrieval, nearby)
+    week = baselines.popularity_before(split.train, len(contents.content_ids), split.cuts)
+    return ranker.candidate_lists(features, split, _candidates(retrieval, week, split, contents), retrieval, nearby)
+
+
+def _candidates(retrieval: Floats, week: Floats, split: Split, contents: Contents) -> Ints:
+    """Candidates of each of the E subscribers, 0 where one has fewer than another.  # (E, K)"""
+    count = candidate_count(contents)
+    found = []
+    for row, seen in enumerate(split.histories()):
+        scores = np.where(contents.is_real, retrieval[row], -np.inf)
+        scores[seen] = -np.inf
+        found.append(choose_candidates(scores, np.floor(week[row]), count))
+    padded = np.zeros((len(found), max(map(len, found), default=0)), dtype=np.int64)
+    for row, items in enumerate(found):
+        padded[row, : len(items)] = items
+    return padded
 
 
 def _retrieval_scores(retriever: TwoTower, histories: list[Ints]) -> Floats:

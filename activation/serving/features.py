@@ -38,6 +38,11 @@ class ContentTable:
 
     features: ContentFeatures = field(repr=False)
 
+    @property
+    def week_counts(self) -> Floats:
+        """How often each item was consumed in seven days.  # (N + 1,)"""
+        return self.features.counts[:, 1]
+
     def ranking_matrix(
         self, artefact: Artefact, subscriber: SubscriberFeatures, candidates: Indices, similarities: Floats
     ) -> Floats:  # candidates, similarities: (K,) -> (K, F)

@@ -24,10 +24,11 @@ from activation.serving.answers import (
 from activation.serving.artefact import Artefact, Floats, Indices
 from activation.serving.catalogue import Content
 from activation.serving.explaining import NEWEST_FIRST, POPULAR, reasons
-from activation.serving.features import FeastFeatures, FeatureReader, FeaturesUnavailableError, history_of
+from activation.serving.features import ContentTable, FeastFeatures, FeatureReader, FeaturesUnavailableError, history_of
 from activation.serving.live_state import LiveState, Snapshot
 from activation.serving.subscribers import Subscriber, find_subscriber
 from activation.serving.warehouse import Warehouse
+from feature_repo.candidates import choose_candidates
 from feature_repo.columns import SubscriberFeatures
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
@@ -143,7 +144,9 @@ class Recommender:
             raise _NotPersonalError(FallbackReason.NO_HISTORY, subscriber, history)
         if snapshot.contents is None:
             raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE, subscriber, history)
-        candidates, similarities = retrieve(snapshot, snapshot.artefact, subscriber.consumed_content_ids, history)
+        candidates, similarities = retrieve(
+            snapshot, snapshot.artefact, snapshot.contents, subscriber.consumed_content_ids, history
+        )
         if len(candidates) == 0:
             raise _NotPersonalError(FallbackReason.NO_HISTORY, subscriber, history)
         matrix = snapshot.contents.ranking_matrix(snapshot.artefact, features, candidates, similarities)
@@ -202,19 +205,16 @@ def open_recommender(
 
 
 def retrieve(
-    snapshot: Snapshot, artefact: Artefact, consumed: frozenset[str], history: History
+    snapshot: Snapshot, artefact: Artefact, contents: ContentTable, consumed: frozenset[str], history: History
 ) -> tuple[Indices, Floats]:
-    """The items nearest to the subscriber that can be shown and were not consumed, with their dot products."""
+    """What the ranker looks at of what can be shown and was not consumed, nearest first, with its dot products."""
     similarities = artefact.embeddings @ artefact.subscriber_embedding(history.content_ids)  # (N + 1,)
     similarities[~snapshot.showable] = -np.inf
     gone = consumed.union(history.content_ids)
     similarities[[artefact.item_of[content_id] for content_id in gone if content_id in artefact.item_of]] = -np.inf
     # as many as in training: the ranker judges a candidate by its place among them
-    count = min(artefact.manifest.candidate_count, len(similarities))
-    nearest = np.argpartition(-similarities, count - 1)[:count]
-    nearest = nearest[np.isfinite(similarities[nearest])]
-    nearest = nearest[np.argsort(-similarities[nearest], kind="stable")]
-    return nearest.astype(np.int64), similarities[nearest]
+    found = choose_candidates(similarities, contents.week_counts, artefact.manifest.candidate_count)
+    return found, similarities[found]
 
 
 def _version(snapshot: Snapshot) -> str | None:

@@ -15,6 +15,7 @@ from activation.serving.artefact import Artefact, load_artefact
 from activation.serving.features import neighbour_scores
 from activation.serving.recommender import open_recommender
 from feature_repo import ranking_inputs
+from feature_repo.candidates import TRENDING_SHARE
 from feature_repo.online import read_contents, read_subscriber
 from feature_repo.store import close_store, open_store
 from marquee.settings import Settings
@@ -165,7 +166,11 @@ def test_each_rail_of_a_homepage_is_one_impression(client: TestClient, house_db:
 
 def test_the_ranker_judges_as_many_candidates_as_in_training(client: TestClient) -> None:
     # 40 contents, 3 consumed: without the manifest's limit, all 37 would be candidates
-    assert len(ids(ask(client, subscriber_id=world.DRAMA_LOVER, count=100))) <= world.CANDIDATE_COUNT
+    shown = ids(ask(client, subscriber_id=world.DRAMA_LOVER, count=100))
+    assert len(shown) <= world.CANDIDATE_COUNT * (1 + TRENDING_SHARE)
+    # the week's most consumed are among them, however far from the taste; c32 is neither near nor of the week
+    assert {"c02", "c04", "c06"} <= set(shown)
+    assert "c32" not in shown
 
 
 def test_the_ranker_is_given_the_matrix_that_feature_repo_defines(house: Settings) -> None:
