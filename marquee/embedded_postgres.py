@@ -39,7 +39,7 @@ _TUNING = {
 }
 # From 18 on: most of what is read lies in the system's cache, and to let another process read it costs more than that.
 _READING = {"io_method": "sync"}
-_READING_SINCE = 180000
+_READING_SINCE = 18
 
 
 class EmbeddedPostgresError(MarqueeError):
@@ -122,13 +122,13 @@ def _tune(server: PostgresServer, url: str, settings: Settings) -> None:
         "shared_buffers": settings.postgres_shared_buffers,
         "work_mem": settings.postgres_work_mem,
     }
+    if int((settings.postgres_dir / "PG_VERSION").read_text()) >= _READING_SINCE:
+        wanted |= _READING
+    auto_conf = settings.postgres_dir / "postgresql.auto.conf"
+    present = auto_conf.read_text() if auto_conf.exists() else ""
+    if all(f"{name} = '{value}'" in present for name, value in wanted.items()):
+        return
     with psycopg.connect(url, autocommit=True) as connection:
-        if connection.info.server_version >= _READING_SINCE:
-            wanted |= _READING
-        auto_conf = settings.postgres_dir / "postgresql.auto.conf"
-        present = auto_conf.read_text() if auto_conf.exists() else ""
-        if all(f"{name} = '{value}'" in present for name, value in wanted.items()):
-            return
         for name, value in wanted.items():
             connection.execute(sql.SQL("alter system set {} = {}").format(sql.Identifier(name), sql.Literal(value)))
     # shared_buffers and max_connections take effect at the next start only

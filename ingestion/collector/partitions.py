@@ -27,8 +27,9 @@ class PartitionKeeper:
         """Make the partitions of this month, the next and those of `moments`, where that is possible at once."""
         next_month = now.replace(day=1) + timedelta(days=32)
         # mostly all are of one month, which the first and the last of them tell
-        ends = [_month_of(moment) for moment in (min(moments), max(moments))] if moments else []
-        months = set(ends) if len(set(ends)) < 2 else {_month_of(moment) for moment in moments}
+        months = {_month_of(min(moments)), _month_of(max(moments))} if moments else set()
+        if len(months) > 1:
+            months = {_month_of(moment) for moment in moments}
         for month in sorted({*months, (now.year, now.month), (next_month.year, next_month.month)}):
             if self._ask_again_at.get(month, now) > now:
                 continue

@@ -6,6 +6,7 @@ means in `context.schemaVersion`, and means the newest when it says nothing.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jsonschema_rs
@@ -20,21 +21,24 @@ _NEEDED_IDS = {"alias": "previousId", "group": "groupId"}
 
 @dataclass(frozen=True, eq=False)
 class PlannedEvent:
-    """One version of an event with its compiled schema.
-
-    Attributes:
-        area: the folder in which it is described.
-        said_field: the field of a call that the schema is about.
-        needed_id: the field of a call without which it says nothing.
-    """
+    """One version of an event with its compiled schema; `area` is the folder in which it is described."""
 
     area: str
     definition: EventDefinition
     schema: Schema
     validator: jsonschema_rs.Validator
     version: str
-    said_field: str
-    needed_id: str | None
+
+    # both are asked for with every event
+    @cached_property
+    def said_field(self) -> str:
+        """The field of a call that the schema is about."""
+        return "traits" if self.definition.call in ("identify", "group") else "properties"
+
+    @cached_property
+    def needed_id(self) -> str | None:
+        """The field of a call without which it says nothing."""
+        return _NEEDED_IDS.get(self.definition.call)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,15 +82,7 @@ def load_plan(folder: Path = PLAN_FOLDER) -> TrackingPlan:
             if owner != event.name:
                 raise fault(file, place, f"{name!r} means {owner} in {other.name}", "take another name")
         events.append(
-            PlannedEvent(
-                path.parent.name,
-                event,
-                schema,
-                jsonschema_rs.validator_for(schema),
-                str(event.version),
-                "traits" if event.call in ("identify", "group") else "properties",
-                _NEEDED_IDS.get(event.call),
-            )
+            PlannedEvent(path.parent.name, event, schema, jsonschema_rs.validator_for(schema), str(event.version))
         )
     return TrackingPlan(
         tuple(sorted(events, key=lambda event: (event.definition.name.lower(), -event.definition.version))),
