@@ -55,6 +55,17 @@ class ContentFeatures:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_rows", {content_id: row for row, content_id in enumerate(self.content_ids)})
 
+    def at(self, rows: NDArray[np.int64]) -> Self:
+        """The same columns at `rows`, without their ids."""
+        return type(self)(
+            content_ids=(),
+            counts=self.counts[rows],
+            mean_watched_fraction=self.mean_watched_fraction[rows],
+            days_since_published=self.days_since_published[rows],
+            genres=self.genres[rows],
+            types=self.types[rows],
+        )
+
     def take(self, content_ids: Sequence[str]) -> Self:
         """The same columns for `content_ids`, in their order; one that is not known has no interactions yet."""
         rows = np.array([self._rows.get(content_id, -1) for content_id in content_ids], dtype=np.int64)

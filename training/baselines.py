@@ -6,9 +6,7 @@ Legend: N contents, U subscribers, E subscribers to recommend to.
 import numpy as np
 from scipy import sparse
 
-from training.dataset import Floats, Interactions, Ints, Split
-
-_DAY = 86_400 * 10**9
+from training.dataset import DAY, Floats, Interactions, Ints, Split
 
 
 def popularity(train: Interactions, item_count: int) -> Floats:
@@ -23,7 +21,7 @@ def popularity_before(train: Interactions, item_count: int, cuts: Ints, days: in
     known: dict[int, Floats] = {}
     for row, cut in enumerate(cuts.tolist()):
         if cut not in known:
-            low, high = np.searchsorted(train.moments, [cut - days * _DAY, cut])
+            low, high = np.searchsorted(train.moments, [cut - days * DAY, cut])
             known[cut] = np.bincount(train.items[low:high], minlength=item_count + 1) + overall / (overall.sum() + 1)
         scores[row] = known[cut]
     return scores

@@ -13,6 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from feature_repo.columns import CONTENT_TYPES
+
+# nanoseconds
+DAY = 86_400 * 10**9
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.float32]
@@ -82,7 +86,7 @@ def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Int
     number = {content_id: index + 1 for index, content_id in enumerate(content_ids)}
     users, subscriber_ids = pd.factorize(interactions["subscriber_id"], sort=True)
     genres = np.stack([np.asarray(vector, dtype=np.float32) for vector in contents["genre_vector"]])
-    types = np.stack([contents["content_type"] == name for name in ("video", "article", "podcast")], axis=1)
+    types = np.stack([contents["content_type"] == name for name in CONTENT_TYPES], axis=1)
     side = np.concatenate([genres, types.astype(np.float32)], axis=1)
     return (
         Interactions(

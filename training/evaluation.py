@@ -49,8 +49,8 @@ def per_subscriber(lists: pd.DataFrame, relevant: pd.DataFrame, k: int = K) -> p
     ranked = lists[lists["rank"] <= k].sort_values("rank").groupby("subscriber_id")["content_id"].agg(list)
     ranked = ranked.reindex(wanted.index).map(lambda found: found if isinstance(found, list) else [])
     found = np.zeros((len(wanted), k), dtype=bool)
-    for row, (shown, needed) in enumerate(zip(ranked, wanted, strict=True)):
-        found[row, : len(shown)] = [content_id in set(needed) for content_id in shown]
+    for row, (shown, needed) in enumerate(zip(ranked, map(set, wanted), strict=True)):
+        found[row, : len(shown)] = [content_id in needed for content_id in shown]
     counts = np.array([len(needed) for needed in wanted], dtype=np.int64)
     return pd.DataFrame(
         {

@@ -16,7 +16,7 @@ from training.dataset import Interactions, Split
 from training.evaluation import MetricRow
 from training.interaction_files import LoggedInteractions
 from training.ranking_features import LoggedFeatures
-from training.system import Progress, RankedLists, fit_system, ranked_lists
+from training.system import Progress, fit_system, list_frame, ranked_lists, relevant_frame
 from training.towers import TowerConfig
 
 Protocol = Literal["temporal", "loo"]
@@ -25,6 +25,8 @@ CUTOFFS = (10, 50)
 _SHORTEST = 3
 # a property with more values is an id or a number, no group
 _MOST_GROUPS = 20
+_TOPK_COLUMNS = ["user_id", "item_id", "rank", "score", "model"]
+_GROUP_COLUMNS = ["property", "group", "model", "ndcg", "user_count"]
 
 
 class EvaluationError(MarqueeError):
@@ -88,13 +90,12 @@ def evaluate(
     features = LoggedFeatures(split.train, contents)
     system = fit_system(split, _cut(split.train, protocol), contents, config, features, seed, progress)
     lists = ranked_lists(system, split, contents, features, max(CUTOFFS))
-    topk = _frame(split, lists, log)
-    shown = topk.rename(columns={"user_id": "subscriber_id", "item_id": "content_id"}).assign(protocol=protocol)
-    relevant = _relevant(split, log)
+    shown = list_frame(split, lists, log.user_ids, log.item_ids)
+    relevant = relevant_frame(split, log.user_ids, log.item_ids)
     return FileEvaluation(
         protocol,
         evaluation.measure(shown, relevant, int(is_known.sum()), CUTOFFS),
-        topk,
+        shown.rename(columns={"subscriber_id": "user_id", "content_id": "item_id"})[_TOPK_COLUMNS],
         _by_group(shown, relevant, log),
         len(split.train.items),
         len(split.users),
@@ -108,42 +109,15 @@ def _cut(interactions: Interactions, protocol: Protocol) -> Split:
     return dataset.leave_last_out(interactions, shortest=_SHORTEST)
 
 
-def _frame(split: Split, lists: list[RankedLists], log: LoggedInteractions) -> pd.DataFrame:
-    users = log.user_ids[split.users]
-    frames = []
-    for ranked in lists:
-        k = ranked.items.shape[1]
-        is_there = ranked.items.ravel() > 0
-        frames.append(
-            pd.DataFrame(
-                {
-                    "user_id": users.repeat(k)[is_there],
-                    "item_id": log.item_ids[ranked.items.ravel()[is_there] - 1],
-                    "rank": np.tile(np.arange(1, k + 1), len(users))[is_there],
-                    "score": ranked.scores.ravel()[is_there],
-                    "model": ranked.model,
-                }
-            )
-        )
-    return pd.concat(frames, ignore_index=True)
-
-
-def _relevant(split: Split, log: LoggedInteractions) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "protocol": split.protocol,
-            "subscriber_id": log.user_ids[split.users].repeat([len(items) for items in split.relevant]),
-            "content_id": log.item_ids[np.concatenate(split.relevant) - 1],
-        }
-    )
-
-
 def _by_group(shown: pd.DataFrame, relevant: pd.DataFrame, log: LoggedInteractions) -> pd.DataFrame:
     about = log.user_groups.set_index(log.user_ids)
+    names = about.columns[about.nunique() <= _MOST_GROUPS]
+    if not len(names):
+        return pd.DataFrame(columns=_GROUP_COLUMNS)
     rows = []
     for model, lists in shown.groupby("model", sort=False):
         ndcg = evaluation.per_subscriber(lists, relevant)["ndcg"]
-        for name in about.columns[about.nunique() <= _MOST_GROUPS]:
+        for name in names:
             for group, values in ndcg.groupby(about[name].reindex(ndcg.index)):
                 rows.append((name, group, model, float(values.mean()), len(values)))
-    return pd.DataFrame(rows, columns=["property", "group", "model", "ndcg", "user_count"])
+    return pd.DataFrame(rows, columns=_GROUP_COLUMNS)

@@ -140,17 +140,15 @@ def _contents(item_ids: np.ndarray, path: Path | None) -> Contents:
     genres = np.zeros((len(frame), len(chosen)), dtype=np.float32)
     for row, of_one in enumerate(tags):
         genres[row, [column_of[tag] for tag in of_one if tag in column_of]] = 1.0
-    kinds = frame["content_type"].fillna(CONTENT_TYPES[0]) if "content_type" in frame else None
-    types = np.zeros((len(frame), len(CONTENT_TYPES)), dtype=np.float32)
-    if kinds is None:
-        types[:, 0] = 1.0
-    else:
-        unknown = sorted({str(kind) for kind in kinds} - set(CONTENT_TYPES))
-        if unknown:
-            raise InteractionFileError(
-                f"{path}: content_type {unknown[0]!r} is none of {', '.join(CONTENT_TYPES)}; leave the column out"
-            )
-        types = np.stack([kinds == name for name in CONTENT_TYPES], axis=1).astype(np.float32)
+    if "content_type" not in frame:
+        frame["content_type"] = CONTENT_TYPES[0]
+    kinds = frame["content_type"].fillna(CONTENT_TYPES[0])
+    unknown = sorted({str(kind) for kind in kinds} - set(CONTENT_TYPES))
+    if unknown:
+        raise InteractionFileError(
+            f"{path}: content_type {unknown[0]!r} is none of {', '.join(CONTENT_TYPES)}; leave the column out"
+        )
+    types = np.stack([kinds == name for name in CONTENT_TYPES], axis=1).astype(np.float32)
     side = np.concatenate([genres, types], axis=1)
     return Contents(
         content_ids=tuple(map(str, item_ids)),

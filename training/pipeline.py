@@ -30,7 +30,16 @@ from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
 from training.ranking_features import StoredFeatures
-from training.system import RankedLists, System, candidate_count, fit_system, ranked_lists, tuned
+from training.system import (
+    RankedLists,
+    System,
+    candidate_count,
+    fit_system,
+    list_frame,
+    ranked_lists,
+    relevant_frame,
+    tuned,
+)
 from training.towers import TowerConfig
 
 _log = structlog.get_logger()
@@ -222,35 +231,22 @@ def _export(
 
 
 def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
-    names = np.array(("", *trained.contents.content_ids), dtype=object)
+    content_ids = np.array(trained.contents.content_ids, dtype=object)
     topk, relevant, seen = [], [], []
     for split, lists in trained.lists:
-        subscribers = np.array(split.train.subscriber_ids, dtype=object)
-        for ranked in lists:
-            k = ranked.items.shape[1]
-            topk.append(
-                pd.DataFrame(
-                    {
-                        "protocol": split.protocol,
-                        "model": ranked.model,
-                        "subscriber_id": subscribers[split.users].repeat(k),
-                        "content_id": names[ranked.items.ravel()],
-                        "rank": np.tile(np.arange(1, k + 1), len(split.users)),
-                        "score": ranked.scores.ravel(),
-                    }
-                )
+        subscriber_ids = np.array(split.train.subscriber_ids, dtype=object)
+        topk.append(list_frame(split, lists, subscriber_ids, content_ids))
+        relevant.append(relevant_frame(split, subscriber_ids, content_ids))
+        seen.append(
+            pd.DataFrame(
+                {
+                    "protocol": split.protocol,
+                    "subscriber_id": subscriber_ids[split.train.users],
+                    "content_id": content_ids[split.train.items - 1],
+                }
             )
-            topk[-1] = topk[-1][topk[-1]["content_id"] != ""]
-        counts = [len(items) for items in split.relevant]
-        relevant.append(
-            _pairs(split.protocol, subscribers[split.users].repeat(counts), names, np.concatenate(split.relevant))
         )
-        seen.append(_pairs(split.protocol, subscribers[split.train.users], names, split.train.items))
     return {"topk": pd.concat(topk), "relevant": pd.concat(relevant), "seen": pd.concat(seen)}
-
-
-def _pairs(protocol: str, subscribers: np.ndarray, names: np.ndarray, items: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({"protocol": protocol, "subscriber_id": subscribers, "content_id": names[items]})
 
 
 def _read_extracts(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

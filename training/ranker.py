@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from feature_repo.columns import ContentFeatures
 from feature_repo.ranking_inputs import NAMES, ranking_inputs
 from training.dataset import Floats, Ints, Split
 from training.ranking_features import RankingFeatures
@@ -74,7 +73,7 @@ def candidate_lists(
         there = np.flatnonzero(items)
         inputs[row, there] = ranking_inputs(
             subscriber,
-            _rows(columns, row * k + there),
+            columns.at(row * k + there),
             retrieval_scores[row, items[there]],
             neighbour_scores[row, items[there]],
         )
@@ -118,14 +117,3 @@ def rerank(model: Ranker, lists: CandidateLists, k: int) -> tuple[Ints, Floats]:
     scores[lists.items == 0] = -np.inf
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(lists.items, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-
-def _rows(columns: ContentFeatures, rows: Ints) -> ContentFeatures:
-    return ContentFeatures(
-        (),
-        columns.counts[rows],
-        columns.mean_watched_fraction[rows],
-        columns.days_since_published[rows],
-        columns.genres[rows],
-        columns.types[rows],
-    )

@@ -14,9 +14,8 @@ from feast import FeatureStore
 
 from feature_repo import historical
 from feature_repo.columns import CONTENT_TYPES, ContentFeatures, SubscriberFeatures, content_features
-from training.dataset import Contents, Floats, Interactions, Ints, Split
+from training.dataset import DAY, Contents, Floats, Interactions, Ints, Split
 
-DAY = 86_400 * 10**9
 # in days, as ftr_content__popularity counts them; the last is ever
 _WINDOWS = (1, 7, 28)
 _TYPE_COUNT = len(CONTENT_TYPES)
@@ -70,10 +69,8 @@ class LoggedFeatures:
     def __init__(self, log: Interactions, contents: Contents) -> None:
         self._log = log
         self._contents = contents
-        count = len(contents.content_ids) + 1
-        order = np.argsort(log.items, kind="stable")
-        self._first = np.full(count, np.iinfo(np.int64).max)
-        np.minimum.at(self._first, log.items[order], log.moments[order])
+        self._first = np.full(len(contents.content_ids) + 1, np.iinfo(np.int64).max)
+        np.minimum.at(self._first, log.items, log.moments)
 
     def subscribers(self, split: Split) -> list[SubscriberFeatures]:
         genres = self._contents.side[:, :-_TYPE_COUNT]

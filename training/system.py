@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 from scipy import sparse
 
@@ -57,8 +58,14 @@ def fit_system(
     )  # fmt: skip
     fitted = ranker.without_labels()
     if len(inner.users):
+        item_count = len(contents.content_ids)
         lists = _lists(
-            retriever, baselines.neighbours(inner.train, len(contents.content_ids)), inner, contents, features
+            _retrieval_scores(retriever, inner.histories()),
+            baselines.popularity_before(inner.train, item_count, inner.cuts),
+            baselines.neighbours(inner.train, item_count),
+            inner,
+            contents,
+            features,
         )
         fitted = ranker.fit(lists, inner.relevant, seed)
     tuned(retriever, split.train, contents.is_real, seed, progress, f"{split.protocol}: tuning")
@@ -85,11 +92,12 @@ def ranked_lists(
     item_count = len(contents.content_ids)
     histories = split.histories()
     retrieval = _retrieval_scores(system.retriever, histories)
+    week = baselines.popularity_before(split.train, item_count, split.cuts)
     by_model = {
         "popularity": np.broadcast_to(
             baselines.popularity(split.train, item_count), (len(split.users), item_count + 1)
         ),
-        "popularity_7d": baselines.popularity_before(split.train, item_count, split.cuts),
+        "popularity_7d": week,
         "item_knn": baselines.neighbour_scores(system.similarity, histories),
         "two_tower": retrieval,
     }
@@ -97,9 +105,47 @@ def ranked_lists(
     for model, scores in by_model.items():
         items = baselines.top_unseen(scores, split, contents.is_real, k)
         lists.append(RankedLists(model, items, np.take_along_axis(scores, items, axis=1).astype(np.float32)))
-    shown = _lists(system.retriever, system.similarity, split, contents, features)
+    shown = _lists(retrieval, week, system.similarity, split, contents, features)
     items, scores = ranker.rerank(system.ranker, shown, k)
     return [*lists, RankedLists("marquee", items, scores)]
+
+
+def list_frame(
+    split: Split, lists: list[RankedLists], subscriber_ids: np.ndarray, content_ids: np.ndarray
+) -> pd.DataFrame:
+    """protocol, model, subscriber_id, content_id, rank and score of each place of `lists` that holds a content.
+
+    Args:
+        subscriber_ids, content_ids: by number; that of item 1 comes first.
+    """
+    users = subscriber_ids[split.users]
+    frames = []
+    for ranked in lists:
+        k = ranked.items.shape[1]
+        items = ranked.items.ravel()
+        frame = pd.DataFrame(
+            {
+                "protocol": split.protocol,
+                "model": ranked.model,
+                "subscriber_id": users.repeat(k),
+                "content_id": content_ids[items - 1],
+                "rank": np.tile(np.arange(1, k + 1), len(users)),
+                "score": ranked.scores.ravel(),
+            }
+        )
+        frames.append(frame[items > 0])
+    return pd.concat(frames, ignore_index=True)
+
+
+def relevant_frame(split: Split, subscriber_ids: np.ndarray, content_ids: np.ndarray) -> pd.DataFrame:
+    """protocol, subscriber_id and content_id of what `split` holds back; ids as for `list_frame`."""
+    return pd.DataFrame(
+        {
+            "protocol": split.protocol,
+            "subscriber_id": subscriber_ids[split.users].repeat([len(items) for items in split.relevant]),
+            "content_id": content_ids[np.concatenate(split.relevant) - 1],
+        }
+    )
 
 
 def candidate_count(contents: Contents) -> int:
@@ -108,12 +154,14 @@ def candidate_count(contents: Contents) -> int:
 
 
 def _lists(
-    retriever: TwoTower, similarity: sparse.csr_matrix, split: Split, contents: Contents, features: RankingFeatures
+    retrieval: Floats,
+    week: Floats,
+    similarity: sparse.csr_matrix,
+    split: Split,
+    contents: Contents,
+    features: RankingFeatures,
 ) -> ranker.CandidateLists:
-    histories = split.histories()
-    retrieval = _retrieval_scores(retriever, histories)
-    nearby = baselines.neighbour_scores(similarity, histories, NEIGHBOUR_WINDOW)
-    week = baselines.popularity_before(split.train, len(contents.content_ids), split.cuts)
+    nearby = baselines.neighbour_scores(similarity, split.histories(), NEIGHBOUR_WINDOW)
     return ranker.candidate_lists(features, split, _candidates(retrieval, week, split, contents), retrieval, nearby)
 
 

@@ -48,22 +48,11 @@ class ContentTable:
     ) -> Floats:  # candidates, similarities: (K,) -> (K, F)
         """What the ranker judges the candidates by."""
         nearby = neighbour_scores(artefact, subscriber.recent_content_ids, candidates)
-        matrix = ranking_inputs(subscriber, self._rows(candidates), similarities, nearby)
+        matrix = ranking_inputs(subscriber, self.features.at(candidates), similarities, nearby)
         if artefact.manifest.ranker_features == NAMES:
             return matrix
         columns = [NAMES.index(name) for name in artefact.manifest.ranker_features]
         return matrix[:, columns]
-
-    def _rows(self, items: Indices) -> ContentFeatures:
-        all_contents = self.features
-        return ContentFeatures(
-            content_ids=(),
-            counts=all_contents.counts[items],
-            mean_watched_fraction=all_contents.mean_watched_fraction[items],
-            days_since_published=all_contents.days_since_published[items],
-            genres=all_contents.genres[items],
-            types=all_contents.types[items],
-        )
 
 
 def neighbour_scores(

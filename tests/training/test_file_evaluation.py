@@ -66,8 +66,8 @@ def test_figures_are_those_of_the_lists_as_anybody_counts_them(found: FileEvalua
 
 def test_no_list_repeats_an_item_or_holds_one_that_was_seen(found: FileEvaluation, file: Path) -> None:
     assert not found.topk.duplicated(["model", "user_id", "item_id"]).any()
-    seen = pd.read_parquet(file)
-    seen = seen[[_held_back(file)[user] != item for user, item in zip(seen["user_id"], seen["item_id"], strict=True)]]
+    seen, wanted = pd.read_parquet(file), _held_back(file)
+    seen = seen[[wanted[user] != item for user, item in zip(seen["user_id"], seen["item_id"], strict=True)]]
     assert found.topk.merge(seen, on=["user_id", "item_id"]).empty
 
 
