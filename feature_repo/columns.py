@@ -21,10 +21,15 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class SubscriberFeatures:
-    """What is known of one subscriber; every default means 'nothing yet'."""
+    """What is known of one subscriber; every default means 'nothing yet'.
+
+    Attributes:
+        recent_consumed_seconds: since 1970.
+    """
 
     recent_content_ids: tuple[str, ...] = ()
     recent_watched_fractions: tuple[float, ...] = ()
+    recent_consumed_seconds: tuple[int, ...] = ()
     has_personalization_consent: bool = False
     interaction_count_7d: float = 0.0
     interaction_count: float = 0.0

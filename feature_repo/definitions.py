@@ -32,6 +32,7 @@ SEQUENCE = FeatureView(
     schema=[
         Field(name="recent_content_ids", dtype=Array(String)),
         Field(name="recent_watched_fractions", dtype=Array(Float64)),
+        Field(name="recent_consumed_seconds", dtype=Array(Int64)),
     ],
     # live events are pushed to the online store through this source; batch rows come from the table
     source=PushSource(name="subscriber_events", batch_source=_table("ftr_subscriber__sequence")),

@@ -19,6 +19,7 @@ def read_subscriber(store: FeatureStore, subscriber_id: str) -> SubscriberFeatur
     features = [
         "ftr_subscriber__sequence:recent_content_ids",
         "ftr_subscriber__sequence:recent_watched_fractions",
+        "ftr_subscriber__sequence:recent_consumed_seconds",
         "ftr_subscriber__profile:has_personalization_consent",
         "ftr_subscriber__activity:interaction_count_7d",
         "ftr_subscriber__activity:interaction_count",
@@ -32,6 +33,7 @@ def read_subscriber(store: FeatureStore, subscriber_id: str) -> SubscriberFeatur
     return SubscriberFeatures(
         recent_content_ids=tuple(values["recent_content_ids"] or ()),
         recent_watched_fractions=tuple(values["recent_watched_fractions"] or ()),
+        recent_consumed_seconds=tuple(values["recent_consumed_seconds"] or ()),
         has_personalization_consent=bool(values["has_personalization_consent"]),
         interaction_count_7d=float(values["interaction_count_7d"] or 0),
         interaction_count=float(values["interaction_count"] or 0),

@@ -1,7 +1,7 @@
 """Interactions as columns, and the two ways of splitting them.
 
 In: marts.fct_interactions (with consent), marts.dim_content. Out: numpy columns, ordered by time; items are numbered
-from 1, 0 is padding.
+from 1, 0 is no item.
 
 Legend: M interactions, N contents, U subscribers, G genres.
 """
@@ -14,12 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from feature_repo.columns import CONTENT_TYPES
+from training.histories import Floats, Histories, Ints, Items
 
 # nanoseconds
 DAY = 86_400 * 10**9
-Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -33,22 +32,33 @@ class Contents:
 
 @dataclass(frozen=True)
 class Interactions:
-    """M interactions ordered by time: subscriber number, item number, moment in nanoseconds since the epoch."""
+    """M interactions ordered by time.
+
+    Attributes:
+        subscriber_ids: (U,)
+        users: (M,) subscriber numbers.
+        items: (M,) item numbers.
+        moments: (M,) nanoseconds since the epoch.
+        completions: (M,) share of the content that was consumed; NaN where nobody knows.
+    """
 
     subscriber_ids: tuple[str, ...]
-    users: Ints
-    items: Ints
+    users: Items
+    items: Items
     moments: Ints
+    completions: Floats
 
     def where(self, chosen: Bools) -> Self:
         """The chosen ones, numbered as before."""
-        return type(self)(self.subscriber_ids, self.users[chosen], self.items[chosen], self.moments[chosen])
+        return type(self)(
+            self.subscriber_ids, self.users[chosen], self.items[chosen], self.moments[chosen], self.completions[chosen]
+        )
 
-    def sequences(self) -> list[Ints]:
-        """Each subscriber's items, oldest first; empty where there are none."""
+    def histories(self) -> Histories:
+        """Of each of the U subscribers; empty where there is nothing."""
         order = np.argsort(self.users, kind="stable")
-        bounds = np.searchsorted(self.users[order], np.arange(1, len(self.subscriber_ids)))
-        return np.split(self.items[order], bounds)
+        bounds = np.searchsorted(self.users[order], np.arange(len(self.subscriber_ids) + 1))
+        return Histories(self.items[order], self.moments[order], self.completions[order], bounds)
 
 
 @dataclass(frozen=True)
@@ -68,17 +78,30 @@ class Split:
     cuts: Ints
     relevant: list[Ints]
 
-    def histories(self) -> list[Ints]:
-        """What each of the E subscribers consumed on the training side, oldest first."""
-        sequences = self.train.sequences()
-        return [sequences[user] for user in self.users]
+    def histories(self) -> Histories:
+        """What each of the E subscribers consumed on the training side."""
+        return self.train.histories().at(self.users)
+
+    def at(self, rows: Ints) -> Self:
+        """The same split for some of its subscribers."""
+        return type(self)(
+            self.protocol, self.train, self.users[rows], self.cuts[rows], [self.relevant[row] for row in rows]
+        )
+
+    def with_relevant(self, relevant: list[Ints]) -> Self:
+        """The same split with other items to be found, without those who are left with none.  # E arrays"""
+        kept = np.array([len(items) > 0 for items in relevant], dtype=bool)
+        return type(self)(
+            self.protocol, self.train, self.users[kept], self.cuts[kept], [items for items in relevant if len(items)]
+        )
 
 
 def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Interactions, Contents]:
     """Columns of the two extracts.
 
     Args:
-        interactions: subscriber_id, content_id, occurred_at; in the order of time, ties in the order of events.
+        interactions: subscriber_id, content_id, occurred_at, watched_fraction; in the order of time, ties in the order
+            of events.
         contents: content_id, content_type, genre_vector, is_simulated.
     """
     contents = contents.sort_values("content_id", kind="stable").reset_index(drop=True)
@@ -91,9 +114,11 @@ def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Int
     return (
         Interactions(
             subscriber_ids=tuple(subscriber_ids),
-            users=users.astype(np.int64),
-            items=interactions["content_id"].map(number).to_numpy(dtype=np.int64),
+            users=users.astype(np.int32),
+            items=interactions["content_id"].map(number).to_numpy(dtype=np.int32),
             moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
+            # as ftr_subscriber__sequence has it
+            completions=interactions["watched_fraction"].fillna(0.5).to_numpy(dtype=np.float32),
         ),
         Contents(
             content_ids=content_ids,
@@ -114,9 +139,9 @@ def leave_last_out(interactions: Interactions, shortest: int = 2) -> Split:
         Split(
             "loo",
             interactions.where(~is_last),
-            last.users[order],
+            last.users[order].astype(np.int64),
             last.moments[order],
-            [np.array([item]) for item in last.items[order]],
+            list(last.items[order].astype(np.int64).reshape(-1, 1)),
         )
     )
 
@@ -126,21 +151,15 @@ def temporal(interactions: Interactions, share: float = 0.8) -> Split:
     cut = int(np.quantile(interactions.moments, share, method="lower"))
     is_train = interactions.moments <= cut
     train, test = interactions.where(is_train), interactions.where(~is_train)
-    warm = np.intersect1d(np.unique(train.users), np.unique(test.users))
-    relevant = [np.unique(test.items[test.users == user]) for user in warm]
+    warm = np.intersect1d(train.users, test.users).astype(np.int64)
+    later = test.histories().at(warm)
+    relevant = [np.unique(later.items_of(row)).astype(np.int64) for row in range(len(warm))]
     return _drop_seen(Split("temporal", train, warm, np.full(len(warm), cut + 1), relevant))
 
 
 def _drop_seen(split: Split) -> Split:
-    relevant = [np.setdiff1d(items, seen) for seen, items in zip(split.histories(), split.relevant, strict=True)]
-    kept = np.array([len(items) > 0 for items in relevant], dtype=bool)
-    return Split(
-        split.protocol,
-        split.train,
-        split.users[kept],
-        split.cuts[kept],
-        [r for r, k in zip(relevant, kept, strict=True) if k],
-    )
+    seen = split.histories()
+    return split.with_relevant([np.setdiff1d(items, seen.items_of(row)) for row, items in enumerate(split.relevant)])
 
 
 def _positions_from_end(interactions: Interactions) -> Ints:

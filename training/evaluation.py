@@ -1,6 +1,8 @@
 """Figures of ranked lists: every metric with its interval, by protocol and model.
 
-In: frames as the artefact holds them (topk, relevant, seen). Out: rows of `evaluation/metrics.json`.
+In: a split, and lists of its subscribers. Out: rows of `evaluation/metrics.json`.
+
+Legend: E subscribers, K places, N contents, S side features.
 """
 
 from dataclasses import asdict, dataclass
@@ -9,6 +11,9 @@ import numpy as np
 import pandas as pd
 
 from training import metrics
+from training.dataset import Split
+from training.histories import Floats
+from training.ranked_lists import RankedLists, hits
 
 K = 10
 
@@ -26,20 +31,51 @@ class MetricRow:
 
 
 def measure(
-    topk: pd.DataFrame, relevant: pd.DataFrame, catalogue_size: int, cutoffs: tuple[int, ...] = (K,)
+    split: Split, lists: list[RankedLists], side: Floats, catalogue_size: int, cutoffs: tuple[int, ...] = (K,)
 ) -> list[MetricRow]:
-    """NDCG, recall, reciprocal rank and coverage at each of `cutoffs`, of every model on every protocol."""
+    """Quality and variety of every model at each of `cutoffs`.
+
+    NDCG, recall and reciprocal rank over the whole catalogue; coverage is the share of the catalogue that any list
+    shows, gini how unevenly the lists share their places out among it (0 is even), novelty the mean self-information of
+    what is shown in bits (Zhou et al. 2010), diversity one less the mean cosine of the side features of two of a list.
+
+    Args:
+        side: (N + 1, S)
+        catalogue_size: how many contents could have been shown.
+    """
+    item_count = len(side) - 1
+    consumed = np.bincount(split.train.items, minlength=item_count + 1)
+    surprise = -np.log2(np.where(consumed > 0, consumed, 0.5) / max(len(np.unique(split.train.users)), 1))
+    counts = np.array([len(items) for items in split.relevant], dtype=np.int64)
     rows = []
-    for key, lists in topk.groupby(["protocol", "model"], sort=False):
-        protocol, model = map(str, key)
+    for ranked in lists:
+        found = hits(ranked.items, split.relevant, item_count)
         for k in cutoffs:
-            values = per_subscriber(lists, relevant[relevant["protocol"] == protocol], k)
-            for metric in ("ndcg", "recall", "mrr"):
-                column = values[metric].to_numpy()
-                low, high = metrics.bootstrap_interval(column)
-                rows.append(MetricRow(protocol, model, metric, k, float(column.mean()), low, high, len(column)))
-            covered = lists.loc[lists["rank"] <= k, "content_id"].nunique() / catalogue_size
-            rows.append(MetricRow(protocol, model, "coverage", k, covered, None, None, len(values)))
+            top, shown = found[:, :k], ranked.items[:, :k]
+            if top.shape[1] < k:
+                top = np.pad(top, ((0, 0), (0, k - top.shape[1])))
+            listed = shown[shown > 0]
+            exposure = np.bincount(listed, minlength=item_count + 1)[1:]
+            by_subscriber = {
+                "ndcg": metrics.ndcg(top, counts),
+                "recall": metrics.recall(top, counts),
+                "mrr": metrics.reciprocal_rank(top),
+            }
+            overall = {
+                "coverage": np.count_nonzero(exposure) / catalogue_size,
+                "gini": metrics.gini(exposure, catalogue_size),
+                "novelty": float(surprise[listed].mean()) if len(listed) else 0.0,
+                "diversity": metrics.intra_list_diversity(shown, side),
+            }
+            for metric, values in by_subscriber.items():
+                low, high = metrics.bootstrap_interval(values)
+                rows.append(
+                    MetricRow(split.protocol, ranked.model, metric, k, float(values.mean()), low, high, len(values))
+                )
+            rows += [
+                MetricRow(split.protocol, ranked.model, metric, k, value, None, None, len(counts))
+                for metric, value in overall.items()
+            ]
     return rows
 
 

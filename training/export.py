@@ -60,8 +60,13 @@ def _write_programs(folder: Path, system: System) -> None:
     # examples of two and more, since a dimension of one would be taken for a constant
     tower = torch.export.export(
         system.retriever.eval(),
-        (torch.ones(2, length, dtype=torch.int64),),
-        dynamic_shapes=({0: batch},),
+        (
+            torch.ones(2, length, dtype=torch.int64),
+            torch.ones(2, length, dtype=torch.int64),
+            torch.ones(2, length),
+            torch.ones(2, dtype=torch.int64),
+        ),
+        dynamic_shapes=({0: batch}, {0: batch}, {0: batch}, {0: batch}),
     )
     torch.export.save(tower, folder / "user_tower.pt2")
     ranker = torch.export.export(system.ranker.eval(), (torch.zeros(3, len(NAMES)),), dynamic_shapes=({0: count},))

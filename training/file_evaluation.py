@@ -11,21 +11,24 @@ import numpy as np
 import pandas as pd
 
 from marquee.errors import MarqueeError
-from training import dataset, evaluation
-from training.dataset import Interactions, Split
+from training import dataset, evaluation, metrics
+from training.dataset import Bools, Interactions, Split
 from training.evaluation import MetricRow
 from training.interaction_files import LoggedInteractions
+from training.ranked_lists import RankedLists, hits, list_frame
 from training.ranking_features import LoggedFeatures
-from training.system import Progress, fit_system, list_frame, ranked_lists, relevant_frame
+from training.system import Progress, fit_system, ranked_lists
 from training.towers import TowerConfig
 
 Protocol = Literal["temporal", "loo"]
+Catalogue = Literal["consumed", "all"]
 CUTOFFS = (10, 50)
 # shorter sequences say nothing of what comes next; what published figures on leave-last-out leave away too
 _SHORTEST = 3
 # a property with more values is an id or a number, no group
 _MOST_GROUPS = 20
-_TOPK_COLUMNS = ["user_id", "item_id", "rank", "score", "model"]
+# up to this many interactions on the training side a user is cold
+_COLD_USER = 4
 _GROUP_COLUMNS = ["property", "group", "model", "ndcg", "user_count"]
 
 
@@ -38,69 +41,77 @@ class FileEvaluation:
     """What one protocol gave.
 
     Attributes:
-        topk: user_id, item_id, rank, score, model; ids as the file has them.
         groups: NDCG@10 of each model in each group of users: property, group, model, ndcg, user_count.
-        cold_share: share of what was held back that nobody consumed on the training side, and that no list can hold.
+        train_count: interactions to learn from.
+        cold_share: share of what was held back that nobody consumed on the training side.
     """
 
-    protocol: Protocol
+    split: Split
+    lists: list[RankedLists]
     rows: list[MetricRow]
-    topk: pd.DataFrame
     groups: pd.DataFrame
-    train_count: int
-    user_count: int
     cold_share: float
 
 
-def split_of(interactions: Interactions, protocol: Protocol) -> tuple[Split, float]:
-    """The split, without contents that its training side does not know, and their share among what was held back.
+def split_of(interactions: Interactions, protocol: Protocol, catalogue: Bools) -> Split:
+    """The split, without what is not in the `catalogue` among what has to be found.  # (N + 1,)
 
     Raises:
         EvaluationError: nobody is left to recommend to.
     """
     split = _cut(interactions, protocol)
-    known = np.unique(split.train.items)
-    warm = [np.intersect1d(items, known) for items in split.relevant]
-    held_back = sum(map(len, split.relevant))
-    kept = np.array([len(items) > 0 for items in warm], dtype=bool)
-    if not kept.any():
+    left = split.with_relevant([items[catalogue[items]] for items in split.relevant])
+    if not len(left.users):
         raise EvaluationError(
             f"the {protocol} split of {len(interactions.items):,} interactions leaves nobody with a content to be "
             "found; more interactions of the same users are needed"
         )
-    left = replace(
-        split, users=split.users[kept], cuts=split.cuts[kept], relevant=[items for items in warm if len(items)]
-    )
-    return left, 1 - sum(map(len, warm)) / held_back
+    return left
 
 
 def evaluate(
-    log: LoggedInteractions, protocol: Protocol, seed: int, progress: Progress, config: TowerConfig | None = None
+    log: LoggedInteractions,
+    protocol: Protocol,
+    seed: int,
+    progress: Progress,
+    config: TowerConfig | None = None,
+    catalogue: Catalogue = "consumed",
 ) -> FileEvaluation:
-    """Fit every model on the training side and measure its lists.
+    """Fit the models on the training side and measure their lists.
+
+    Args:
+        catalogue: what lists are made of and what has to be found: the contents that somebody consumed on the training
+            side, or all that the files name, new ones among them.
 
     Raises:
         EvaluationError: nobody is left to recommend to.
     """
-    split, cold_share = split_of(log.interactions, protocol)
-    config = TowerConfig() if config is None else config
+    whole = _cut(log.interactions, protocol)
+    is_consumed = np.bincount(whole.train.items, minlength=len(log.item_ids) + 1) > 0
+    shown = is_consumed if catalogue == "consumed" else log.contents.is_real
+    split = split_of(log.interactions, protocol, shown)
     # nothing that only the held back side knows competes, in training or in the lists
-    is_known = np.bincount(split.train.items, minlength=len(log.item_ids) + 1) > 0
-    contents = replace(log.contents, is_real=is_known)
+    contents = replace(log.contents, is_real=shown)
     features = LoggedFeatures(split.train, contents)
-    system = fit_system(split, _cut(split.train, protocol), contents, config, features, seed, progress)
+    system = fit_system(split, _cut(split.train, protocol), contents, config or TowerConfig(), features, seed, progress)
     lists = ranked_lists(system, split, contents, features, max(CUTOFFS))
-    shown = list_frame(split, lists, log.user_ids, log.item_ids)
-    relevant = relevant_frame(split, log.user_ids, log.item_ids)
+    held_back = np.concatenate(whole.relevant)
     return FileEvaluation(
-        protocol,
-        evaluation.measure(shown, relevant, int(is_known.sum()), CUTOFFS),
-        shown.rename(columns={"subscriber_id": "user_id", "content_id": "item_id"})[_TOPK_COLUMNS],
-        _by_group(shown, relevant, log),
-        len(split.train.items),
-        len(split.users),
-        cold_share,
+        split,
+        lists,
+        evaluation.measure(split, lists, contents.side, int(shown.sum()), CUTOFFS),
+        _by_group(split, lists, log, is_consumed),
+        float(1 - is_consumed[held_back].mean()),
     )
+
+
+def topk(found: FileEvaluation, log: LoggedInteractions, model: str) -> pd.DataFrame:
+    """user_id, item_id, rank, score of one model's lists, with the ids of the file."""
+    ranked = next(lists for lists in found.lists if lists.model == model)
+    frame = list_frame(found.split, ranked, log.user_ids, log.item_ids)
+    return frame.rename(columns={"subscriber_id": "user_id", "content_id": "item_id"})[
+        ["user_id", "item_id", "rank", "score"]
+    ]
 
 
 def _cut(interactions: Interactions, protocol: Protocol) -> Split:
@@ -109,15 +120,29 @@ def _cut(interactions: Interactions, protocol: Protocol) -> Split:
     return dataset.leave_last_out(interactions, shortest=_SHORTEST)
 
 
-def _by_group(shown: pd.DataFrame, relevant: pd.DataFrame, log: LoggedInteractions) -> pd.DataFrame:
-    about = log.user_groups.set_index(log.user_ids)
-    names = about.columns[about.nunique() <= _MOST_GROUPS]
-    if not len(names):
-        return pd.DataFrame(columns=_GROUP_COLUMNS)
+def _by_group(split: Split, lists: list[RankedLists], log: LoggedInteractions, is_consumed: Bools) -> pd.DataFrame:
+    """By what the file about users says, by how much is known of a user, and by whether a content is new."""
+    about = log.user_groups.iloc[split.users].reset_index(drop=True)
+    about = about[about.columns[about.nunique() <= _MOST_GROUPS]]
+    known = np.bincount(split.train.users, minlength=len(log.user_ids))[split.users]
+    about = about.assign(history=np.where(known <= _COLD_USER, f"at most {_COLD_USER}", f"more than {_COLD_USER}"))
     rows = []
-    for model, lists in shown.groupby("model", sort=False):
-        ndcg = evaluation.per_subscriber(lists, relevant)["ndcg"]
-        for name in names:
-            for group, values in ndcg.groupby(about[name].reindex(ndcg.index)):
-                rows.append((name, group, model, float(values.mean()), len(values)))
+    for ranked in lists:
+        ndcg = pd.Series(_ndcg(split, ranked, len(log.item_ids)))
+        for name in about.columns:
+            for group, values in ndcg.groupby(about[name]):
+                rows.append((name, group, ranked.model, float(values.mean()), len(values)))
+        if all(is_consumed[items].all() for items in split.relevant):
+            continue
+        for group, chosen in (("consumed before", is_consumed), ("new", ~is_consumed)):
+            wanted = [items[chosen[items]] for items in split.relevant]
+            there = np.flatnonzero([len(items) > 0 for items in wanted])
+            part = replace(split.at(there), relevant=[wanted[row] for row in there])
+            figures = _ndcg(part, replace(ranked, items=ranked.items[there]), len(log.item_ids))
+            rows.append(("content", group, ranked.model, float(figures.mean()), len(figures)))
     return pd.DataFrame(rows, columns=_GROUP_COLUMNS)
+
+
+def _ndcg(split: Split, ranked: RankedLists, item_count: int) -> metrics.Values:
+    found = hits(ranked.items[:, : evaluation.K], split.relevant, item_count)
+    return metrics.ndcg(found, np.array([len(items) for items in split.relevant], dtype=np.int64))

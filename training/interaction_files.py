@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 
 from feature_repo.columns import CONTENT_TYPES
 from marquee.errors import MarqueeError
-from training.dataset import Contents, Interactions, Ints
+from training.dataset import Contents, Interactions
+from training.histories import Floats, Ints
 
 _NEEDED = ("user_id", "item_id", "timestamp")
 # the commonest tags of a catalogue are its taxonomy; a tag of one item says what its id says
@@ -50,6 +51,7 @@ def read_interactions(
     """Columns of a file of interactions, ordered by time, rows of one time in their order.
 
     Args:
+        path: `user_id`, `item_id`, `timestamp`, and `completion` (share consumed, 0 to 1) where it is known.
         content_path: `item_id`, and of each item what there is: `tags` (a list, or text with `|` or `,` between them)
             and `content_type` (video, article or podcast; video unless said).
         users_path: `user_id`, and properties by which figures are shown.
@@ -64,9 +66,10 @@ def read_interactions(
     items, item_ids = pd.factorize(frame["item_id"].to_numpy(), sort=True)
     interactions = Interactions(
         subscriber_ids=tuple(map(str, user_ids)),
-        users=users.astype(np.int64),
-        items=items.astype(np.int64) + 1,
+        users=users.astype(np.int32),
+        items=items.astype(np.int32) + 1,
         moments=frame["moment"].to_numpy(),
+        completions=_completions(frame, path),
     )
     return LoggedInteractions(
         interactions, _contents(item_ids, content_path), user_ids, item_ids, _about("user_id", user_ids, users_path)
@@ -115,6 +118,19 @@ def _moments(timestamps: pd.Series, path: Path) -> Ints:
     if np.issubdtype(seconds.dtype, np.integer):
         return np.asarray(seconds.astype(np.int64) * _SECOND, dtype=np.int64)
     return np.asarray(np.round(values * 1e6).astype(np.int64) * 1_000, dtype=np.int64)
+
+
+def _completions(frame: pd.DataFrame, path: Path) -> Floats:
+    if "completion" not in frame:
+        return np.full(len(frame), np.nan, dtype=np.float32)
+    said = frame["completion"]
+    if not pd.api.types.is_numeric_dtype(said) or pd.api.types.is_bool_dtype(said):
+        raise InteractionFileError(f"{path}: completion is {said.iloc[0]!r}, no number; write a share from 0 to 1")
+    values = said.to_numpy(dtype=np.float32)
+    wrong = (values < 0) | (values > 1)
+    if wrong.any():
+        raise InteractionFileError(f"{path}: completion {values[wrong][0]:g} is no share; write it from 0 to 1")
+    return values
 
 
 def _about(key: str, ids: np.ndarray, path: Path | None) -> pd.DataFrame:

@@ -34,6 +34,44 @@ def reciprocal_rank(found: NDArray[np.bool_]) -> Values:
 def bootstrap_interval(values: Values, seed: int = 0, rounds: int = 1_000) -> tuple[float, float]:
     """95% percentile interval of the mean over subscribers."""
     generator = np.random.default_rng(seed)
-    draws = generator.integers(0, len(values), size=(rounds, len(values)))
-    low, high = np.quantile(values[draws].mean(axis=1), [0.025, 0.975])
+    means = [values[generator.integers(0, len(values), size=len(values))].mean() for _ in range(rounds)]
+    low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def paired_interval(ours: Values, theirs: Values, seed: int = 0, rounds: int = 1_000) -> tuple[float, float, float]:
+    """Mean difference over the same subscribers, with its 95% percentile interval."""
+    difference = ours - theirs
+    return (float(difference.mean()), *bootstrap_interval(difference, seed, rounds))
+
+
+def gini(exposure: NDArray[np.int64], catalogue_size: int) -> float:
+    """How unevenly places are shared out among the contents: 0 evenly, near 1 to few.
+
+    Args:
+        exposure: (N,) how often each content is shown, of which all but `catalogue_size` could not be.
+    """
+    places = np.sort(exposure)[-catalogue_size:].astype(np.float64)
+    if not places.sum():
+        return 1.0
+    ranks = 2 * np.arange(1, len(places) + 1) - len(places) - 1
+    return float(ranks @ places / (len(places) * places.sum()))
+
+
+def intra_list_diversity(items: NDArray[np.int64], side: NDArray[np.float32]) -> float:
+    """One less the mean cosine between the side features of two contents of a list, over lists (Ziegler et al. 2005).
+
+    Args:
+        items: (E, K) item numbers, 0 where none is.
+        side: (N + 1, S)
+    """
+    length = np.linalg.norm(side, axis=1, keepdims=True)
+    unit = side / np.maximum(length, 1e-9)
+    counts = (items > 0).sum(axis=1)
+    kept = items[counts >= 2]
+    if not len(kept):
+        return 0.0
+    sums = np.stack([unit[row].sum(axis=0) for row in kept])
+    own = (length.ravel() > 0)[kept].sum(axis=1)
+    pairs = counts[counts >= 2] * (counts[counts >= 2] - 1)
+    return float(np.mean(1.0 - ((sums**2).sum(axis=1) - own) / pairs))

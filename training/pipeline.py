@@ -29,17 +29,9 @@ from training import baselines, dataset, evaluation, registry
 from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
+from training.ranked_lists import RankedLists, list_frame, relevant_frame
 from training.ranking_features import StoredFeatures
-from training.system import (
-    RankedLists,
-    System,
-    candidate_count,
-    fit_system,
-    list_frame,
-    ranked_lists,
-    relevant_frame,
-    tuned,
-)
+from training.system import System, candidate_count, fit_system, ranked_lists, tuned
 from training.towers import TowerConfig
 
 _log = structlog.get_logger()
@@ -71,11 +63,12 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
     with database.connect(settings) as connection:
         interactions = pd.DataFrame(
             connection.execute(
-                "select subscriber_id, content_id, occurred_at, is_simulated from marts.fct_interactions "
+                "select subscriber_id, content_id, occurred_at, watched_fraction, is_simulated "
+                "from marts.fct_interactions "
                 "where has_personalization_consent and occurred_at <= %s order by occurred_at, interaction_id",
                 (now,),
             ).fetchall(),
-            columns=["subscriber_id", "content_id", "occurred_at", "is_simulated"],
+            columns=["subscriber_id", "content_id", "occurred_at", "watched_fraction", "is_simulated"],
         )
         contents = pd.DataFrame(
             connection.execute(
@@ -202,7 +195,12 @@ def _export(
     settings: Settings,
 ) -> None:
     frames = _evaluation_frames(trained)
-    metrics = evaluation.measure(frames["topk"], frames["relevant"], int(trained.contents.is_real.sum()))
+    shown_count = int(trained.contents.is_real.sum())
+    metrics = [
+        row
+        for split, lists in trained.lists
+        for row in evaluation.measure(split, lists, trained.contents.side, shown_count)
+    ]
     config = trained.system.retriever.config
     export(
         target,
@@ -232,10 +230,11 @@ def _export(
 
 def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
     content_ids = np.array(trained.contents.content_ids, dtype=object)
-    topk, relevant, seen = [], [], []
+    topk: list[pd.DataFrame] = []
+    relevant, seen = [], []
     for split, lists in trained.lists:
         subscriber_ids = np.array(split.train.subscriber_ids, dtype=object)
-        topk.append(list_frame(split, lists, subscriber_ids, content_ids))
+        topk.extend(list_frame(split, ranked, subscriber_ids, content_ids) for ranked in lists)
         relevant.append(relevant_frame(split, subscriber_ids, content_ids))
         seen.append(
             pd.DataFrame(

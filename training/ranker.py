@@ -6,6 +6,7 @@ the label.
 Legend: E lists, K candidates a list, F inputs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from feature_repo.ranking_inputs import NAMES, ranking_inputs
-from training.dataset import Floats, Ints, Split
+from training.dataset import Split
+from training.histories import Floats, Ints
 from training.ranking_features import RankingFeatures
 
 CANDIDATE_COUNT = 100
@@ -53,6 +55,15 @@ class CandidateLists:
 
     items: Ints
     inputs: Floats
+
+
+def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
+    """Lists of one recommendation after another; short ones are filled up with item 0."""
+    width = max(part.items.shape[1] for part in parts)
+    return CandidateLists(
+        np.concatenate([np.pad(part.items, ((0, 0), (0, width - part.items.shape[1]))) for part in parts]),
+        np.concatenate([np.pad(part.inputs, ((0, 0), (0, width - part.items.shape[1]), (0, 0))) for part in parts]),
+    )
 
 
 def candidate_lists(

@@ -14,7 +14,8 @@ from feast import FeatureStore
 
 from feature_repo import historical
 from feature_repo.columns import CONTENT_TYPES, ContentFeatures, SubscriberFeatures, content_features
-from training.dataset import DAY, Contents, Floats, Interactions, Ints, Split
+from training.dataset import DAY, Contents, Interactions, Split
+from training.histories import Floats, Ints
 
 # in days, as ftr_content__popularity counts them; the last is ever
 _WINDOWS = (1, 7, 28)

@@ -2,25 +2,36 @@
 
 Stacking without looking ahead: the ranker learns from labels that the retriever it sees has not trained on; then the
 retriever takes those labels in, by a few more epochs.
+
+Legend: E subscribers to recommend to, N contents, K candidates.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 from scipy import sparse
 
 from feature_repo.candidates import choose_candidates
 from feature_repo.ranking_inputs import NEIGHBOUR_WINDOW
-from training import baselines, ranker, towers
-from training.dataset import Contents, Floats, Interactions, Ints, Split
-from training.ranker import CANDIDATE_COUNT, Ranker
+from training import baselines, metrics, ranker, tower_fitting, towers
+from training.dataset import Bools, Contents, Interactions, Split
+from training.evaluation import K
+from training.histories import Floats, Histories, Ints
+from training.ranked_lists import RankedLists, hits, joined
+from training.ranker import CANDIDATE_COUNT, CandidateLists, Ranker
 from training.ranking_features import RankingFeatures
+from training.tower_fitting import Schedule
 from training.towers import TowerConfig, TwoTower
 
 Progress = Callable[[str, int, float], None]
+# scores of every content for some subscribers, held at a time: 64 MiB
+_SCORES_AT_ONCE = 2**24
+# who decides when the towers have learnt enough
+_FEWEST_JUDGES, _MOST_JUDGES = 300, 2_000
+# more lists teach a network of two thousand weights nothing more
+_MOST_TAUGHT = 20_000
 
 
 @dataclass(frozen=True)
@@ -28,15 +39,6 @@ class System:
     retriever: TwoTower
     ranker: Ranker
     similarity: sparse.csr_matrix
-
-
-@dataclass(frozen=True)
-class RankedLists:
-    """The k best of each subscriber of a split by one model.  # (E, k), (E, k)"""
-
-    model: str
-    items: Ints
-    scores: Floats
 
 
 def fit_system(
@@ -49,103 +51,73 @@ def fit_system(
     progress: Progress,
 ) -> System:
     """Fit on the training side of `split`; `inner` is a split of that side, whose labels teach the ranker."""
-    epochs = config.temporal_epochs if split.protocol == "temporal" else config.epochs
     torch.manual_seed(seed)
     retriever = TwoTower(contents.side, config)
-    towers.fit(
-        retriever, inner.train.sequences(), epochs, seed, contents.is_real,
+    schedule = Schedule(
+        config.temporal_epochs if split.protocol == "temporal" else config.epochs,
+        config.learning_rate,
+        _quality(inner, contents),
+        config.patience,
+    )
+    tower_fitting.fit(
+        retriever, inner.train.histories(), contents.is_real, schedule, seed,
         lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
     )  # fmt: skip
-    fitted = ranker.without_labels()
-    if len(inner.users):
-        item_count = len(contents.content_ids)
-        lists = _lists(
-            _retrieval_scores(retriever, inner.histories()),
-            baselines.popularity_before(inner.train, item_count, inner.cuts),
-            baselines.neighbours(inner.train, item_count),
-            inner,
-            contents,
-            features,
-        )
-        fitted = ranker.fit(lists, inner.relevant, seed)
+    fitted = _fitted_ranker(retriever, inner, contents, features, seed)
     tuned(retriever, split.train, contents.is_real, seed, progress, f"{split.protocol}: tuning")
     return System(retriever, fitted, baselines.neighbours(split.train, len(contents.content_ids)))
 
 
 def tuned(
-    retriever: TwoTower, interactions: Interactions, allowed: np.ndarray, seed: int, progress: Progress, name: str
+    retriever: TwoTower, interactions: Interactions, allowed: Bools, seed: int, progress: Progress, name: str
 ) -> None:
     """Take newer interactions in, by a few epochs at a third of the learning rate."""
-    config = retriever.config
-    retriever.config = replace(config, learning_rate=config.learning_rate / 3)
-    towers.fit(
-        retriever, interactions.sequences(), config.tuning_epochs, seed + 1, allowed,
+    schedule = Schedule(retriever.config.tuning_epochs, retriever.config.learning_rate / 3)
+    tower_fitting.fit(
+        retriever, interactions.histories(), allowed, schedule, seed + 1,
         lambda epoch, loss: progress(name, epoch, loss),
     )  # fmt: skip
-    retriever.config = config
 
 
 def ranked_lists(
     system: System, split: Split, contents: Contents, features: RankingFeatures, k: int
 ) -> list[RankedLists]:
-    """Lists of the system, of its retriever alone, and of every baseline, on the same split."""
+    """Lists of the system, of its retriever alone, and of the baselines, on the same split."""
     item_count = len(contents.content_ids)
-    histories = split.histories()
-    retrieval = _retrieval_scores(system.retriever, histories)
-    week = baselines.popularity_before(split.train, item_count, split.cuts)
-    by_model = {
-        "popularity": np.broadcast_to(
-            baselines.popularity(split.train, item_count), (len(split.users), item_count + 1)
-        ),
-        "popularity_7d": week,
-        "item_knn": baselines.neighbour_scores(system.similarity, histories),
-        "two_tower": retrieval,
-    }
-    lists = []
-    for model, scores in by_model.items():
-        items = baselines.top_unseen(scores, split, contents.is_real, k)
-        lists.append(RankedLists(model, items, np.take_along_axis(scores, items, axis=1).astype(np.float32)))
-    shown = _lists(retrieval, week, system.similarity, split, contents, features)
-    items, scores = ranker.rerank(system.ranker, shown, k)
-    return [*lists, RankedLists("marquee", items, scores)]
-
-
-def list_frame(
-    split: Split, lists: list[RankedLists], subscriber_ids: np.ndarray, content_ids: np.ndarray
-) -> pd.DataFrame:
-    """protocol, model, subscriber_id, content_id, rank and score of each place of `lists` that holds a content.
-
-    Args:
-        subscriber_ids, content_ids: by number; that of item 1 comes first.
-    """
-    users = subscriber_ids[split.users]
-    frames = []
-    for ranked in lists:
-        k = ranked.items.shape[1]
-        items = ranked.items.ravel()
-        frame = pd.DataFrame(
-            {
-                "protocol": split.protocol,
-                "model": ranked.model,
-                "subscriber_id": users.repeat(k),
-                "content_id": content_ids[items - 1],
-                "rank": np.tile(np.arange(1, k + 1), len(users)),
-                "score": ranked.scores.ravel(),
-            }
-        )
-        frames.append(frame[items > 0])
-    return pd.concat(frames, ignore_index=True)
-
-
-def relevant_frame(split: Split, subscriber_ids: np.ndarray, content_ids: np.ndarray) -> pd.DataFrame:
-    """protocol, subscriber_id and content_id of what `split` holds back; ids as for `list_frame`."""
-    return pd.DataFrame(
-        {
-            "protocol": split.protocol,
-            "subscriber_id": subscriber_ids[split.users].repeat([len(items) for items in split.relevant]),
-            "content_id": content_ids[np.concatenate(split.relevant) - 1],
+    popularity = baselines.popularity(split.train, item_count)
+    parts: dict[str, list[RankedLists]] = {}
+    for seen, retrieval, part in _scored(system.retriever, split):
+        week = baselines.popularity_before(split.train, item_count, part.cuts)
+        scores_of = {
+            "popularity": np.broadcast_to(popularity, retrieval.shape),
+            "popularity_7d": week,
+            "item_knn": baselines.neighbour_scores(system.similarity, seen),
+            "two_tower": retrieval,
         }
-    )
+        for model, scores in scores_of.items():
+            items = baselines.top_unseen(scores, seen, contents.is_real, k)
+            found = np.take_along_axis(scores, items, axis=1).astype(np.float32)
+            parts.setdefault(model, []).append(RankedLists(model, items, found))
+        shown = _candidate_lists(retrieval, week, system.similarity, seen, part, contents, features)
+        parts.setdefault("marquee", []).append(RankedLists("marquee", *ranker.rerank(system.ranker, shown, k)))
+    return [joined(lists) for lists in parts.values()]
+
+
+def _quality(inner: Split, contents: Contents) -> Callable[[TwoTower], float] | None:
+    """NDCG@10 of a retriever on what `inner` holds back; None where so few are there that chance would decide."""
+    if len(inner.users) < _FEWEST_JUDGES:
+        return None
+    judges = inner.at(np.linspace(0, len(inner.users) - 1, min(len(inner.users), _MOST_JUDGES)).astype(np.int64))
+    counts = np.array([len(items) for items in judges.relevant], dtype=np.int64)
+
+    def quality(retriever: TwoTower) -> float:
+        shown = [
+            baselines.top_unseen(scores, seen, contents.is_real, K) for seen, scores, _ in _scored(retriever, judges)
+        ]
+        found = hits(np.concatenate(shown), judges.relevant, len(contents.content_ids))
+        return float(metrics.ndcg(found, counts).mean())
+
+    return quality
 
 
 def candidate_count(contents: Contents) -> int:
@@ -153,31 +125,53 @@ def candidate_count(contents: Contents) -> int:
     return min(CANDIDATE_COUNT, int(contents.is_real.sum()) // 2)
 
 
-def _lists(
+def _fitted_ranker(
+    retriever: TwoTower, inner: Split, contents: Contents, features: RankingFeatures, seed: int
+) -> Ranker:
+    if not len(inner.users):
+        return ranker.without_labels()
+    if len(inner.users) > _MOST_TAUGHT:
+        chosen = np.random.default_rng(seed).choice(len(inner.users), _MOST_TAUGHT, replace=False)
+        inner = inner.at(np.sort(chosen))
+    item_count = len(contents.content_ids)
+    similarity = baselines.neighbours(inner.train, item_count)
+    lists = []
+    for seen, retrieval, part in _scored(retriever, inner):
+        week = baselines.popularity_before(inner.train, item_count, part.cuts)
+        lists.append(_candidate_lists(retrieval, week, similarity, seen, part, contents, features))
+    return ranker.fit(ranker.joined(lists), inner.relevant, seed)
+
+
+def _scored(retriever: TwoTower, split: Split) -> Iterator[tuple[Histories, Floats, Split]]:
+    """Some subscribers of `split` at a time: histories, the score of every content, their part of the split."""
+    table = towers.embed_contents(retriever)
+    histories = split.histories()
+    size = max(1, _SCORES_AT_ONCE // len(table))
+    for rows in np.array_split(np.arange(len(split.users)), -(-len(split.users) // size)):
+        part, seen = split.at(rows), histories.at(rows)
+        yield seen, towers.embed_subscribers(retriever, seen, part.cuts) @ table.T, part
+
+
+def _candidate_lists(
     retrieval: Floats,
     week: Floats,
     similarity: sparse.csr_matrix,
+    seen: Histories,
     split: Split,
     contents: Contents,
     features: RankingFeatures,
-) -> ranker.CandidateLists:
-    nearby = baselines.neighbour_scores(similarity, split.histories(), NEIGHBOUR_WINDOW)
-    return ranker.candidate_lists(features, split, _candidates(retrieval, week, split, contents), retrieval, nearby)
+) -> CandidateLists:
+    nearby = baselines.neighbour_scores(similarity, seen.newest(NEIGHBOUR_WINDOW))
+    return ranker.candidate_lists(features, split, _candidates(retrieval, week, seen, contents), retrieval, nearby)
 
 
-def _candidates(retrieval: Floats, week: Floats, split: Split, contents: Contents) -> Ints:
+def _candidates(retrieval: Floats, week: Floats, seen: Histories, contents: Contents) -> Ints:
     """Candidates of each of the E subscribers, 0 where one has fewer than another.  # (E, K)"""
     count = candidate_count(contents)
-    found = []
-    for row, seen in enumerate(split.histories()):
-        scores = np.where(contents.is_real, retrieval[row], -np.inf)
-        scores[seen] = -np.inf
-        found.append(choose_candidates(scores, np.floor(week[row]), count))
+    allowed = np.where(contents.is_real, retrieval, -np.inf)
+    allowed[seen.rows(), seen.items] = -np.inf
+    found = [choose_candidates(scores, np.floor(counts), count) for scores, counts in zip(allowed, week, strict=True)]
     padded = np.zeros((len(found), max(map(len, found), default=0)), dtype=np.int64)
     for row, items in enumerate(found):
         padded[row, : len(items)] = items
     return padded
-
-
-def _retrieval_scores(retriever: TwoTower, histories: list[Ints]) -> Floats:
-    return towers.embed_subscribers(retriever, histories) @ towers.embed_contents(retriever).T

@@ -1,13 +1,12 @@
-"""The two towers: a causal transformer over the recent contents on one side, id and side features on the other.
+"""The two towers: a causal transformer over what was consumed on one side, a content's own features on the other.
 
-Sources: SASRec (Kang and McAuley 2018); the full-softmax loss and pre-norm blocks as in eSASRec (2025).
+Sources: SASRec (Kang and McAuley 2018); attention that knows how much time lies between, as in HSTU (Zhai et al. 2024);
+pre-norm blocks as in eSASRec (2025).
 
-Legend: B sequences, L positions, P positions with a next content, D embedding size, N contents, C of them that compete,
-S side features.
+Legend: B requests, R rows of W places, L positions, D embedding size, N contents, C of them, S side features, H heads.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.dataset import Floats, Ints
+from training.histories import SECOND, Floats, Histories, Ints
+
+_DAYPARTS = 8
+# twice an octave, up to 68 years
+_TIME_BUCKETS = 64
 
 
 @dataclass(frozen=True)
@@ -27,29 +30,45 @@ class TowerConfig:
     block_count: int = 2
     head_count: int = 2
     dropout: float = 0.3
+    id_dropout: float = 0.0
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     batch_size: int = 48
-    epochs: int = 14
+    epochs: int = 20
     temporal_epochs: int = 8
     tuning_epochs: int = 2
+    full_softmax_up_to: int = 8192
+    negative_count: int = 4096
+    dropped_below: float = 0.1
+    patience: int = 3
 
 
 class ContentTower(nn.Module):
-    """An embedding a content: its id's own part and a linear map of its side features."""
+    """An embedding a content: its id's own part and a linear map of its side features.
 
-    def __init__(self, side: Floats, size: int) -> None:
+    A content that nobody consumed in training has no part of its own. Some of the others go without theirs at every
+    step of training (id dropout, as in DropoutNet, Volkovs et al. 2017), so that features learn to speak alone.
+    """
+
+    def __init__(self, side: Floats, config: TowerConfig) -> None:
         super().__init__()
+        size = config.embedding_size
+        self.id_dropout = config.id_dropout
         self.ids = nn.Embedding(len(side), size, padding_idx=0)
         nn.init.normal_(self.ids.weight, std=size**-0.5)
         self.side_map = nn.Linear(side.shape[1], size, bias=False)
         self.side: Tensor
+        self.is_known: Tensor
         self.register_buffer("side", torch.from_numpy(side))
+        self.register_buffer("is_known", torch.zeros(len(side), 1))
 
-    def forward(self) -> Tensor:
-        """Embeddings of the whole catalogue, row 0 all zero.  # (N + 1, D)"""
-        weights: Tensor = self.ids.weight + self.side_map(self.side)
-        return weights * (torch.arange(len(self.side)) > 0).unsqueeze(1)
+    def forward(self, items: Tensor) -> Tensor:
+        """Embeddings of `items`; of item 0 all zero.  # (C,) -> (C, D)"""
+        own = self.is_known[items]
+        if self.training and self.id_dropout > 0.0:
+            own = own * (torch.rand(own.shape, device=own.device) >= self.id_dropout)
+        weights: Tensor = self.ids(items) * own + self.side_map(self.side[items])
+        return weights
 
 
 class Dropout(nn.Module):
@@ -65,7 +84,7 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.dropped == 0:
             return x
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device).random_(-(2**63), None)
         kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.dropped
         return x * kept * (256 / (256 - self.dropped))
 
@@ -86,13 +105,71 @@ class Block(nn.Module):
         )
         self.drop = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # (B, L, D), (B, 1, L, L)
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:  # (R, W, D), (R, H, W, W)
         b, length, size = x.shape
         q, k, v = self.qkv(self.norm_in(x)).view(b, length, 3, self.head_count, -1).permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)  # (B, H, L, D / H)
+        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)  # (R, H, W, D / H)
         x = x + self.drop(self.project(attended.transpose(1, 2).reshape(b, length, size)))
         fed: Tensor = self.drop(self.feed(self.norm_out(x)))
         return x + fed
+
+
+class SubscriberTower(nn.Module):
+    """What a subscriber will consume next, after each place of a row of histories."""
+
+    def __init__(self, config: TowerConfig) -> None:
+        super().__init__()
+        size = config.embedding_size
+        self.config = config
+        self.beginning = nn.Parameter(torch.zeros(size))
+        self.completion = nn.Parameter(torch.zeros(2, size))
+        self.time_bias = nn.Embedding(_TIME_BUCKETS + 1, config.block_count * config.head_count)
+        self.place_bias = nn.Embedding(config.sequence_length + 2, config.block_count * config.head_count)
+        nn.init.zeros_(self.time_bias.weight)
+        nn.init.zeros_(self.place_bias.weight)
+        self.dayparts = nn.Embedding(2 * _DAYPARTS, size)
+        nn.init.zeros_(self.dayparts.weight)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.block_count))
+        self.norm = nn.LayerNorm(size)
+        self.drop = Dropout(config.dropout)
+
+    def forward(
+        self, embedded: Tensor, is_item: Tensor, completions: Tensor, moments: Tensor, asked: Tensor, together: Tensor
+    ) -> Tensor:
+        """Embeddings of who stands at each place.  # (R, W, D)
+
+        Args:
+            embedded: (R, W, D) the contents there.
+            is_item: (R, W) whether a content is there; a history's beginning else.
+            completions: (R, W) NaN where nobody knows.
+            moments, asked: (R, W) seconds: when it was consumed, and for when the next one is asked.
+            together: (R, W, W) whether a place (second) sees another (third), itself always among them.
+        """
+        known = (~completions.isnan() & is_item).to(embedded.dtype).unsqueeze(-1)
+        watched = torch.nan_to_num(completions, nan=0.0).unsqueeze(-1)
+        x = embedded * self.config.embedding_size**0.5
+        x = x + known * (self.completion[0] + watched * self.completion[1])
+        x = x + (~is_item).to(embedded.dtype).unsqueeze(-1) * self.beginning
+        x = self.drop(x)
+        biases = self._biases(is_item, moments, asked, together)  # (blocks, R, H, W, W)
+        for block, bias in zip(self.blocks, biases, strict=True):
+            x = block(x, bias)
+        normed: Tensor = self.norm(x + self.dayparts(_daypart(asked)))
+        return normed
+
+    def _biases(self, is_item: Tensor, moments: Tensor, asked: Tensor, together: Tensor) -> Tensor:
+        width = is_item.shape[1]
+        past = (asked.unsqueeze(2) - moments.unsqueeze(1)).clamp(min=0)  # (R, W, W)
+        buckets = (torch.log2(past + 1.0) * 2.0).long().clamp(max=_TIME_BUCKETS - 1)
+        from_beginning = ~is_item.unsqueeze(1)
+        buckets = buckets.masked_fill(from_beginning, _TIME_BUCKETS)
+        steps = torch.arange(width, device=is_item.device)
+        apart = (steps.unsqueeze(1) - steps.unsqueeze(0)).clamp(min=0).unsqueeze(0)
+        apart = apart.masked_fill(from_beginning, self.config.sequence_length + 1)
+        bias = self.time_bias(buckets) + self.place_bias(apart)  # (R, W, W, blocks * H)
+        bias = bias.masked_fill(~together.unsqueeze(-1), -math.inf)
+        by_block: Tensor = bias.view(*bias.shape[:3], len(self.blocks), -1).permute(3, 0, 4, 1, 2)
+        return by_block
 
 
 class TwoTower(nn.Module):
@@ -101,120 +178,86 @@ class TwoTower(nn.Module):
     def __init__(self, side: Floats, config: TowerConfig) -> None:
         super().__init__()
         self.config = config
-        self.contents = ContentTower(side, config.embedding_size)
-        self.places = nn.Parameter(torch.randn(config.sequence_length, config.embedding_size) * 0.02)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.block_count))
-        self.norm = nn.LayerNorm(config.embedding_size)
-        self.drop = Dropout(config.dropout)
+        self.contents = ContentTower(side, config)
+        self.subscribers = SubscriberTower(config)
 
-    def states(self, items: Tensor, table: Tensor) -> Tensor:
-        """What the subscriber tower says after each position.  # (B, L) int64, (N + 1, D) -> (B, L, D)"""
-        x = self.drop(table[items] * self.config.embedding_size**0.5 + self.places)
-        length = items.shape[1]
-        causal = torch.ones(length, length, dtype=torch.bool).tril()
-        itself = torch.eye(length, dtype=torch.bool)
-        # a padded position sees itself alone, so that its softmax has something to divide by
-        mask = (causal & (items > 0).unsqueeze(1)) | itself  # (B, L, L)
-        for block in self.blocks:
-            x = block(x, mask.unsqueeze(1))
-        normed: Tensor = self.norm(x)
-        return normed
+    def forward(self, items: Tensor, moments: Tensor, completions: Tensor, asked: Tensor) -> Tensor:
+        """The subscriber's embedding at the moment of each request.  # (B, D)
 
-    def forward(self, items: Tensor) -> Tensor:
-        """The subscriber's embedding after the last position.  # (B, L) -> (B, D)"""
-        return self.states(items, self.contents())[:, -1]
-
-
-def fit(
-    model: TwoTower,
-    sequences: list[Ints],
-    epochs: int,
-    seed: int,
-    allowed: np.ndarray | None = None,
-    on_epoch: Callable[[int, float], None] = lambda _epoch, _loss: None,
-) -> None:
-    """Train in place to predict each next content by softmax over the catalogue.
-
-    Args:
-        sequences: a subscriber's items each, oldest first.
-        allowed: (N + 1,) bool, the contents that compete in the softmax, among them all of `sequences`; all when None.
-    """
-    config = model.config
-    generator = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98), fused=True
-    )
-    usable = [sequence for sequence in sequences if len(sequence) >= 2]
-    content_count = len(model.contents.ids.weight)
-    competing = torch.arange(1, content_count) if allowed is None else torch.from_numpy(np.flatnonzero(allowed))  # (C,)
-    column_of = torch.full((content_count,), -1).index_copy(0, competing, torch.arange(len(competing)))  # (N + 1,)
-    model.train()
-    for epoch in range(epochs):
-        inputs, targets = _windows(usable, config.sequence_length, generator)
-        order = generator.permutation(len(inputs))
-        losses = []
-        for start in range(0, len(order), config.batch_size):
-            for group in optimizer.param_groups:
-                group["lr"] = config.learning_rate * _warm_cosine((epoch + start / len(order)) / epochs)
-            rows = order[start : start + config.batch_size]
-            items, wanted = torch.from_numpy(inputs[rows]), torch.from_numpy(targets[rows])
-            table = model.contents()
-            states = model.states(items, table)[wanted > 0]  # (P, D)
-            scores = states @ table[competing].T  # (P, C)
-            loss = functional.cross_entropy(scores, column_of[wanted[wanted > 0]])
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            losses.append(loss.item())
-        on_epoch(epoch, float(np.mean(losses)))
-    model.eval()
+        Args:
+            items: (B, L) int64, oldest first, 0 to the left of the oldest.
+            moments: (B, L) int64 seconds of each.
+            completions: (B, L) NaN where nobody knows.
+            asked: (B,) int64 seconds of the request.
+        """
+        first = torch.zeros_like(items[:, :1])
+        items = torch.cat([first, items], dim=1)
+        moments = torch.cat([first, moments], dim=1)
+        completions = torch.cat([torch.full_like(completions[:, :1], math.nan), completions], dim=1)
+        is_item = items > 0
+        # each place was asked when the next one was consumed
+        until = torch.cat([moments[:, 1:], asked.unsqueeze(1)], dim=1)
+        width = items.shape[1]
+        causal = torch.ones(width, width, dtype=torch.bool, device=items.device).tril()
+        is_there = is_item.clone()
+        is_there[:, 0] = True
+        together = causal & is_there.unsqueeze(1)
+        # what is to the left of the oldest sees the beginning alone
+        states = self.subscribers(self.contents(items), is_item, completions, moments, until, together)
+        last: Tensor = states[:, -1]
+        return last
 
 
-def _warm_cosine(progress: float, warm_share: float = 0.1) -> float:
-    """The learning rate's share of its highest: up in a line, then down a half cosine.  # 0..1 -> 0..1"""
-    if progress < warm_share:
-        return max(progress, 0.01) / warm_share
-    return 0.5 * (1.0 + math.cos(math.pi * (progress - warm_share) / (1.0 - warm_share)))
+def _daypart(seconds: Tensor) -> Tensor:
+    """Eight parts of a day (UTC), and whether it is Saturday or Sunday.  # int64 -> 0..15"""
+    part = (seconds % 86_400) // (86_400 // _DAYPARTS)
+    # 1 January 1970 was a Thursday
+    is_weekend = ((seconds // 86_400 + 3) % 7) >= 5
+    return part + _DAYPARTS * is_weekend.long()
 
 
 def embed_contents(model: TwoTower) -> Floats:
     """Embeddings of the catalogue, row 0 zero.  # (N + 1, D)"""
+    model.eval()
     with torch.inference_mode():
-        table: Tensor = model.contents()
+        chunks = torch.split(torch.arange(len(model.contents.side)), 65_536)
+        table = torch.cat([model.contents(chunk) for chunk in chunks])
     return np.array(table.numpy(), dtype=np.float32)
 
 
-def embed_subscribers(model: TwoTower, sequences: list[Ints]) -> Floats:
-    """Embedding of each subscriber from the end of their sequence.  # (len(sequences), D)"""
+def embed_subscribers(model: TwoTower, histories: Histories, asked: Ints, batch_size: int = 512) -> Floats:
+    """Embedding of each subscriber at the moment of a request.
+
+    Args:
+        histories: of E subscribers.
+        asked: (E,) nanoseconds.
+    """
     model.eval()
-    items = torch.from_numpy(pad(sequences, model.config.sequence_length))
-    with torch.inference_mode():
-        return torch.cat([model(chunk) for chunk in torch.split(items, 256)]).numpy()
+    length = model.config.sequence_length
+    newest = histories.newest(length)
+    found = []
+    for rows in np.array_split(np.arange(len(newest)), max(1, -(-len(newest) // batch_size))):
+        items, moments, completions = padded(newest.at(rows), length)
+        with torch.inference_mode():
+            found.append(
+                model(
+                    torch.from_numpy(items),
+                    torch.from_numpy(moments),
+                    torch.from_numpy(completions),
+                    torch.from_numpy(asked[rows] // SECOND),
+                ).numpy()
+            )
+    return np.concatenate(found)
 
 
-def pad(sequences: list[Ints], length: int) -> Ints:
-    """The last `length` items of each, zeros on the left.  # (len(sequences), length)"""
-    padded = np.zeros((len(sequences), length), dtype=np.int64)
-    for row, sequence in enumerate(sequences):
-        if len(sequence):
-            padded[row, -min(len(sequence), length) :] = sequence[-length:]
-    return padded
-
-
-def _windows(sequences: list[Ints], length: int, generator: np.random.Generator) -> tuple[Ints, Ints]:
-    """Inputs and next items in windows of `length`; where the windows lie is drawn anew for every epoch."""
-    inputs, targets = [], []
-    for sequence in sequences:
-        end = len(sequence)
-        # the newest window always reaches the end; the cut between the others moves
-        stop = end
-        while stop >= 2:
-            start = max(0, stop - 1 - length)
-            inputs.append(sequence[start : stop - 1])
-            targets.append(sequence[start + 1 : stop])
-            stop = start + 1 if stop < end or start == 0 else start + 1 + int(generator.integers(0, length // 2))
-            if start == 0:
-                break
-    return pad(inputs, length), pad(targets, length)
+def padded(histories: Histories, length: int) -> tuple[Ints, Ints, Floats]:
+    """Items, seconds and completions of histories of at most `length`, to the right.  # (E, length) each"""
+    shape = (len(histories), length)
+    items, moments = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+    completions = np.full(shape, np.nan, dtype=np.float32)
+    rows = histories.rows()
+    places = length - histories.lengths[rows] + np.arange(len(rows)) - histories.bounds[rows]
+    items[rows, places] = histories.items
+    moments[rows, places] = histories.moments // SECOND
+    completions[rows, places] = histories.completions
+    return items, moments, completions

@@ -1,6 +1,6 @@
 """What a recommendation is: the values that the recommender hands to pages, the API and campaigns."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -62,10 +62,11 @@ class Homepage:
 
 @dataclass(frozen=True)
 class History:
-    """What a subscriber consumed last, oldest first, as the features have it."""
+    """What a subscriber consumed last, oldest first, as the features have it; seconds since 1970."""
 
     content_ids: tuple[str, ...] = ()
-    watched_fractions: tuple[float, ...] = field(default=())
+    watched_fractions: tuple[float, ...] = ()
+    consumed_seconds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

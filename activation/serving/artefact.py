@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy import sparse
 
+from activation.serving.answers import History
 from feature_repo.ranking_inputs import NAMES
 from marquee.errors import MarqueeError
 
@@ -90,22 +92,26 @@ class Artefact:
     popular: tuple[str, ...] = field(repr=False)
     popular_7d: tuple[str, ...] = field(repr=False)
     item_of: dict[str, int] = field(repr=False)
-    _tower: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
+    _tower: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = field(repr=False)
     _ranker: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
 
     @property
     def model_version(self) -> str:
         return self.manifest.model_version
 
-    def subscriber_embedding(self, recent_content_ids: Sequence[str]) -> Floats:  # -> (D,)
-        """Where a subscriber with this history (oldest first) stands among the contents."""
+    def subscriber_embedding(self, history: History, now: datetime) -> Floats:  # -> (D,)
+        """Where a subscriber with this history stands among the contents at `now`."""
         length = self.manifest.sequence_length
-        known = [self.item_of[content_id] for content_id in recent_content_ids if content_id in self.item_of][-length:]
-        items = np.zeros((1, length), dtype=np.int64)  # (1, L), padded on the left
+        rows = zip(history.content_ids, history.consumed_seconds, history.watched_fractions, strict=True)
+        known = [(self.item_of[name], second, share) for name, second, share in rows if name in self.item_of][-length:]
+        # (1, L) each, to the right
+        items, seconds = torch.zeros((1, length), dtype=torch.int64), torch.zeros((1, length), dtype=torch.int64)
+        fractions = torch.full((1, length), torch.nan)
         if known:
-            items[0, -len(known) :] = known
+            for row, values in zip((items, seconds, fractions), zip(*known, strict=True), strict=True):
+                row[0, -len(known) :] = torch.tensor(values)
         with torch.inference_mode():
-            embedding: Floats = self._tower(torch.from_numpy(items)).numpy()[0]
+            embedding: Floats = self._tower(items, seconds, fractions, torch.tensor([int(now.timestamp())])).numpy()[0]
         return embedding
 
     def rank(self, matrix: Floats) -> Floats:  # (K, F) -> (K,)
@@ -177,7 +183,7 @@ def _verify(directory: Path, manifest: Manifest) -> None:
             raise ArtefactError(f"{path} has sha256 {found}, its manifest says {expected}; restore it or train again")
 
 
-def _program(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
+def _program(path: Path) -> Callable[..., torch.Tensor]:
     try:
         module = torch.export.load(path).module()
     except Exception as error:
@@ -191,7 +197,10 @@ def _check_shapes(directory: Path, artefact: Artefact) -> None:
     expected = (len(artefact.content_ids) + 1, manifest.embedding_size)
     if artefact.embeddings.shape != expected:
         raise ArtefactError(f"{directory} has embeddings of shape {artefact.embeddings.shape}, expected {expected}")
-    embedding = artefact.subscriber_embedding(artefact.content_ids[:2])
+    history = History(
+        artefact.content_ids[:2], (0.5, 0.5)[: len(artefact.content_ids)], (0, 0)[: len(artefact.content_ids)]
+    )
+    embedding = artefact.subscriber_embedding(history, datetime.fromtimestamp(0, UTC))
     if embedding.shape != (manifest.embedding_size,):
         raise ArtefactError(
             f"the user tower of {directory} answers {embedding.shape}, not ({manifest.embedding_size},)"

@@ -158,8 +158,12 @@ class FeastFeatures:
 
 
 def history_of(features: SubscriberFeatures) -> History:
-    """The sequence, with a fraction for each content whatever the store holds."""
+    """The sequence, with a fraction and a moment for each content whatever the store holds."""
     contents, fractions = features.recent_content_ids, features.recent_watched_fractions
+    seconds = features.recent_consumed_seconds
     if len(fractions) != len(contents):
         fractions = (1.0,) * len(contents)
-    return History(contents, tuple(1.0 if value is None or np.isnan(value) else float(value) for value in fractions))
+    if len(seconds) != len(contents):
+        seconds = (0,) * len(contents)
+    known = tuple(1.0 if value is None or np.isnan(value) else float(value) for value in fractions)
+    return History(contents, known, seconds)

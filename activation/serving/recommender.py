@@ -145,7 +145,7 @@ class Recommender:
         if snapshot.contents is None:
             raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE, subscriber, history)
         candidates, similarities = retrieve(
-            snapshot, snapshot.artefact, snapshot.contents, subscriber.consumed_content_ids, history
+            snapshot, snapshot.artefact, snapshot.contents, subscriber.consumed_content_ids, history, now
         )
         if len(candidates) == 0:
             raise _NotPersonalError(FallbackReason.NO_HISTORY, subscriber, history)
@@ -205,10 +205,15 @@ def open_recommender(
 
 
 def retrieve(
-    snapshot: Snapshot, artefact: Artefact, contents: ContentTable, consumed: frozenset[str], history: History
+    snapshot: Snapshot,
+    artefact: Artefact,
+    contents: ContentTable,
+    consumed: frozenset[str],
+    history: History,
+    now: datetime,
 ) -> tuple[Indices, Floats]:
     """What the ranker looks at of what can be shown and was not consumed, nearest first, with its dot products."""
-    similarities = artefact.embeddings @ artefact.subscriber_embedding(history.content_ids)  # (N + 1,)
+    similarities = artefact.embeddings @ artefact.subscriber_embedding(history, now)  # (N + 1,)
     similarities[~snapshot.showable] = -np.inf
     gone = consumed.union(history.content_ids)
     similarities[[artefact.item_of[content_id] for content_id in gone if content_id in artefact.item_of]] = -np.inf

@@ -29,14 +29,21 @@ def evaluate(
     content: Annotated[Path | None, typer.Option(help="Parquet with item_id and tags, content_type.")] = None,
     users: Annotated[Path | None, typer.Option(help="Parquet with user_id and properties to show figures by.")] = None,
     topk_out: Annotated[Path | None, typer.Option(help="Parquet to write: user_id, item_id, rank, score.")] = None,
-    model: Annotated[str, typer.Option(help="Whose lists --topk-out has; the table names them all.")] = "marquee",
+    model: Annotated[
+        Literal["marquee", "two_tower", "item_knn", "popularity_7d", "popularity"],
+        typer.Option(help="Whose lists --topk-out has."),
+    ] = "marquee",
+    catalogue: Annotated[
+        Literal["consumed", "all"],
+        typer.Option(help="What lists are made of: contents with interactions to learn from, or all of the files."),
+    ] = "consumed",
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 7,
 ) -> None:
     """Fit the models on one side of a file of interactions and measure them on the other, over the whole catalogue."""
     import torch
 
     from training import file_evaluation
-    from training.interaction_files import InteractionFileError, read_interactions
+    from training.interaction_files import read_interactions
 
     torch.set_num_threads(load_settings().torch_threads)
     log = read_interactions(interactions, content, users)
@@ -49,35 +56,34 @@ def evaluate(
         def show(stage: str, epoch: int, loss: float) -> None:
             bars.update(task, description=f"{stage}, epoch {epoch + 1}", loss=f"loss {loss:.3f}")
 
-        found = file_evaluation.evaluate(log, protocol, seed, show)
+        found = file_evaluation.evaluate(log, protocol, seed, show, catalogue=catalogue)
     _console.print(_table(found))
-    if len(found.groups):
-        _console.print(_group_table(found, model))
+    _console.print(_group_table(found, model))
     if topk_out is not None:
-        lists = found.topk[found.topk["model"] == model].drop(columns="model")
-        if lists.empty:
-            raise InteractionFileError(
-                f"--model {model!r}: there is no such model; take one of {', '.join(found.topk['model'].unique())}"
-            )
+        lists = file_evaluation.topk(found, log, model)
         lists.to_parquet(topk_out, index=False)
         _console.print(f"{len(lists):,} rows of {model} are in {topk_out}")
 
 
 def _table(found: "FileEvaluation") -> Table:
-    columns = ("model", "NDCG@10", "95% interval", "Recall@10", "MRR@10", "coverage@10", "NDCG@50", "Recall@50")
+    shown = (
+        ("Recall@10", "recall", 10), ("MRR@10", "mrr", 10), ("NDCG@50", "ndcg", 50), ("Recall@50", "recall", 50),
+        ("coverage@10", "coverage", 10), ("gini@10", "gini", 10), ("novelty@10", "novelty", 10),
+        ("diversity@10", "diversity", 10),
+    )  # fmt: skip
+    columns = ("model", "NDCG@10", "95% interval", *(name for name, _, _ in shown))
     table = Table(
         *columns,
-        title=f"{found.protocol}: {found.user_count:,} users, {found.train_count:,} interactions to learn from; "
-        f"{found.cold_share:.1%} of what was held back is on contents that nobody had consumed",
+        title=f"{found.split.protocol}: {len(found.split.users):,} users, {len(found.split.train.items):,} "
+        f"interactions to learn from; {found.cold_share:.1%} of what was held back is on contents nobody had consumed",
     )
     by_model: dict[str, dict[tuple[str, int], tuple[float, str]]] = {}
     for row in found.rows:
         interval = "" if row.low is None else f"{row.low:.4f} to {row.high:.4f}"
         by_model.setdefault(row.model, {})[row.metric, row.k] = (row.value, interval)
     for name, figures in sorted(by_model.items(), key=lambda pair: -pair[1]["ndcg", 10][0]):
-        wanted = (("recall", 10), ("mrr", 10), ("coverage", 10), ("ndcg", 50), ("recall", 50))
         value, interval = figures["ndcg", 10]
-        table.add_row(name, f"{value:.4f}", interval, *(f"{figures[key][0]:.4f}" for key in wanted))
+        table.add_row(name, f"{value:.4f}", interval, *(f"{figures[metric, k][0]:.4f}" for _, metric, k in shown))
     return table
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from training.dataset import Contents, Interactions
+from training.histories import Histories
 
 DAY = 86_400 * 10**9
 
@@ -12,7 +13,21 @@ def interactions(rows: list[tuple[int, int, int]], user_count: int | None = None
     ordered = sorted(rows, key=lambda row: row[2])
     users, items, days = (np.array(column, dtype=np.int64) for column in zip(*ordered, strict=True))
     count = user_count or int(users.max()) + 1
-    return Interactions(tuple(f"s{n}" for n in range(count)), users, items, days * DAY)
+    return Interactions(
+        tuple(f"s{n}" for n in range(count)),
+        users.astype(np.int32),
+        items.astype(np.int32),
+        days * DAY,
+        np.full(len(users), np.nan, dtype=np.float32),
+    )
+
+
+def histories(sequences: list[np.ndarray], step: int = DAY) -> Histories:
+    """One of each sequence of items, consumed `step` nanoseconds apart."""
+    items = np.concatenate(sequences).astype(np.int32)
+    places = np.concatenate([np.arange(len(sequence)) for sequence in sequences])
+    bounds = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])])
+    return Histories(items, places * step, np.full(len(items), np.nan, dtype=np.float32), bounds)
 
 
 def contents(count: int, side_size: int = 4, seed: int = 1) -> Contents:

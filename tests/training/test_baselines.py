@@ -44,11 +44,11 @@ def test_lists_hold_nothing_seen_and_nothing_closed() -> None:
     split = leave_last_out(interactions([(0, 1, 1), (0, 2, 2), (0, 5, 3), (1, 3, 1), (1, 4, 2)]))
     allowed = np.array([False, True, True, True, True, False, True, True])
     scores = np.arange(8, dtype=np.float32)
-    lists = baselines.top_unseen(np.tile(scores, (2, 1)), split, allowed, k=3)
+    lists = baselines.top_unseen(np.tile(scores, (2, 1)), split.histories(), allowed, k=3)
     assert lists.tolist() == [[7, 6, 4], [7, 6, 4]]
 
 
 def test_a_list_ends_where_a_small_catalogue_does() -> None:
     split = leave_last_out(interactions([(0, 1, 1), (0, 2, 2), (0, 3, 3)]))
-    lists = baselines.top_unseen(np.arange(5, dtype=np.float32), split, np.arange(5) > 0, k=4)
+    lists = baselines.top_unseen(np.arange(5, dtype=np.float32), split.histories(), np.arange(5) > 0, k=4)
     assert lists.tolist() == [[4, 3, 0, 0]]

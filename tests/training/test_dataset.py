@@ -17,7 +17,8 @@ def test_leave_last_out_holds_back_the_last_of_whoever_has_two() -> None:
     assert split.users.tolist() == [0, 2]
     assert [items.tolist() for items in split.relevant] == [[3], [1]]
     assert split.cuts.tolist() == [3 * DAY, 9 * DAY]
-    assert [items.tolist() for items in split.histories()] == [[1, 2], [4]]
+    histories = split.histories()
+    assert [histories.items_of(row).tolist() for row in range(2)] == [[1, 2], [4]]
     # the one who has a single interaction keeps it
     assert split.train.users.tolist().count(1) == 1
 
@@ -44,16 +45,17 @@ def test_no_split_leaks_what_has_to_be_found(rows: list[tuple[int, int, int]]) -
 
 
 def _assert_no_leak(split: Split, data: object) -> None:
-    for user, cut, relevant, history in zip(
-        split.users, split.cuts, split.relevant, split.histories(), strict=True
-    ):  # fmt: skip
+    histories = split.histories()
+    for row, (user, cut, relevant) in enumerate(zip(split.users, split.cuts, split.relevant, strict=True)):
         assert len(relevant)
-        assert not np.isin(relevant, history).any()
+        assert not np.isin(relevant, histories.items_of(row)).any()
         assert (split.train.moments[split.train.users == user] <= cut).all()
 
 
 @given(_ROWS)
-def test_sequences_hold_every_interaction_oldest_first(rows: list[tuple[int, int, int]]) -> None:
+def test_histories_hold_every_interaction_oldest_first(rows: list[tuple[int, int, int]]) -> None:
     data = interactions(rows, user_count=6)
-    for user, sequence in enumerate(data.sequences()):
-        assert sequence.tolist() == data.items[data.users == user].tolist()
+    histories = data.histories()
+    assert len(histories) == 6
+    for user in range(6):
+        assert histories.items_of(user).tolist() == data.items[data.users == user].tolist()

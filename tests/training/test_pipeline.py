@@ -25,6 +25,8 @@ from training.ranking_features import LoggedFeatures, StoredFeatures
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 _PEOPLE, _CONTENTS, _EVENTS = 60, 50, 24
+# from one event of somebody to the next
+_STEP_SECONDS = 86_400 - 60
 
 
 def _write_files(folder: Path) -> Path:
@@ -153,9 +155,12 @@ def test_the_exported_tower_says_what_comes_next_in_the_cycle(run: Run) -> None:
     hits = 0
     for first in range(_CONTENTS):
         history = [item_of[f"c-{(first + step) % _CONTENTS}"] for step in range(6)]
-        padded = torch.zeros((1, run.manifest.sequence_length), dtype=torch.int64)
+        length = run.manifest.sequence_length
+        padded, seconds = torch.zeros((1, length), dtype=torch.int64), torch.zeros((1, length), dtype=torch.int64)
         padded[0, -6:] = torch.tensor(history)
-        scores = embeddings @ tower(padded).detach().numpy()[0]
+        seconds[0, -6:] = int(NOW.timestamp()) - torch.arange(6, 0, -1) * _STEP_SECONDS
+        asked = torch.tensor([int(NOW.timestamp())])
+        scores = embeddings @ tower(padded, seconds, torch.full((1, length), 0.5), asked).detach().numpy()[0]
         scores[[0, *history]] = -np.inf
         hits += item_of[f"c-{(first + 6) % _CONTENTS}"] in np.argsort(-scores)[:5]
     assert hits > 0.8 * _CONTENTS  # by chance 0.1
@@ -203,7 +208,8 @@ def test_too_little_data_is_said_so(settings: Settings) -> None:
         connection.execute("create schema marts")
         connection.execute(
             "create table marts.fct_interactions (interaction_id text, subscriber_id text, content_id text, "
-            "occurred_at timestamptz, has_personalization_consent boolean, is_simulated boolean)"
+            "occurred_at timestamptz, watched_fraction float8, has_personalization_consent boolean, "
+            "is_simulated boolean)"
         )
         for name in ("ftr_content__profile", "ftr_subscriber__activity", "ftr_subscriber__profile"):
             connection.execute(

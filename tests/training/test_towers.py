@@ -1,89 +1,126 @@
-"""The two towers: causal, blind to padding, able to learn, and the same again from the same seed."""
+"""The two towers: causal, blind to padding and to neighbours in a row, and aware of time."""
 
 import numpy as np
 import pytest
 import torch
 
-from tests.training.columns import contents
+from tests.training.columns import contents, histories
 from training import towers
+from training.histories import SECOND
 from training.towers import Dropout, TowerConfig, TwoTower
 
 SMALL = TowerConfig(embedding_size=16, sequence_length=8, block_count=1, dropout=0.1, batch_size=16, learning_rate=1e-2)
+_HOUR = 3_600
 
 
 def _model(count: int = 12, config: TowerConfig = SMALL, seed: int = 0) -> TwoTower:
     torch.manual_seed(seed)
-    return TwoTower(contents(count).side, config).eval()
+    model = TwoTower(contents(count).side, config)
+    model.contents.is_known[1:] = 1.0
+    # what starts from nothing would hide what is looked for
+    for weights in (model.subscribers.time_bias, model.subscribers.place_bias, model.subscribers.dayparts):
+        torch.nn.init.normal_(weights.weight)
+    return model.eval()
+
+
+def _states(model: TwoTower, items: list[int], seconds: list[int], segments: list[int]) -> torch.Tensor:
+    rows = torch.tensor([items])
+    moments, parts = torch.tensor([seconds]), torch.tensor([segments])
+    width = len(items)
+    together = torch.ones(width, width, dtype=torch.bool).tril() & (parts.unsqueeze(2) == parts.unsqueeze(1))
+    asked = torch.cat([moments[:, 1:], moments[:, -1:] + 1], dim=1)
+    with torch.inference_mode():
+        return model.subscribers(
+            model.contents(rows), rows > 0, torch.full((1, width), torch.nan), moments, asked, together
+        )[0]
 
 
 def test_a_state_knows_nothing_of_later_items() -> None:
-    model = _model()
-    one = torch.tensor([[1, 2, 3, 4, 5, 6, 7, 8]])
-    other = torch.tensor([[1, 2, 3, 4, 5, 12, 11, 10]])
-    with torch.inference_mode():
-        first, second = (model.states(items, model.contents()) for items in (one, other))
-    assert torch.allclose(first[:, :5], second[:, :5], atol=1e-6)
-    assert not torch.allclose(first[:, 5:], second[:, 5:], atol=1e-3)
+    model, seconds = _model(), list(range(0, 8 * _HOUR, _HOUR))
+    first = _states(model, [0, 2, 3, 4, 5, 6, 7, 8], seconds, [0] * 8)
+    second = _states(model, [0, 2, 3, 4, 5, 12, 11, 10], seconds, [0] * 8)
+    assert torch.allclose(first[:5], second[:5], atol=1e-6)
+    assert not torch.allclose(first[5:], second[5:], atol=1e-3)
+
+
+def test_windows_of_one_row_know_nothing_of_each_other() -> None:
+    model, seconds = _model(), [0, 10, 20, 30, 0, 10, 20, 30]
+    alone = _states(model, [0, 5, 6, 7], seconds[:4], [1] * 4)
+    for neighbour in ([0, 1, 2, 3], [0, 9, 9, 9]):
+        beside = _states(model, [*neighbour, 0, 5, 6, 7], seconds, [0] * 4 + [1] * 4)[4:]
+        # the last place of a row is asked for another moment
+        assert torch.allclose(beside, alone, atol=1e-6)
 
 
 def test_only_the_newest_items_of_a_long_history_count() -> None:
     model = _model()
-    history = np.arange(1, 13)
-    long, short = towers.embed_subscribers(model, [history, history[-8:]])
-    assert long == pytest.approx(short)
+    long, short = histories([np.arange(1, 13)]), histories([np.arange(5, 13)])
+    late = towers.embed_subscribers(model, long, np.array([13 * 86_400 * SECOND]))
+    same = towers.embed_subscribers(model, short, np.array([9 * 86_400 * SECOND]))
+    # the same gaps, and another weekday
+    model.subscribers.dayparts.weight.data.zero_()
+    late, same = (
+        towers.embed_subscribers(model, found, np.array([days * 86_400 * SECOND]))
+        for found, days in ((long, 13), (short, 9))
+    )
+    assert late == pytest.approx(same, abs=1e-5)
 
 
-def test_an_empty_history_has_an_embedding_of_numbers() -> None:
-    assert np.isfinite(towers.embed_subscribers(_model(), [np.array([], dtype=np.int64)])).all()
+def test_padding_changes_nothing() -> None:
+    model = _model()
+    together = towers.embed_subscribers(
+        model, histories([np.array([3, 4]), np.arange(1, 9), np.array([], dtype=np.int64)]), np.full(3, 10**18)
+    )
+    alone = towers.embed_subscribers(model, histories([np.array([3, 4])]), np.full(1, 10**18))
+    assert together[0] == pytest.approx(alone[0], abs=1e-5)
+    assert np.isfinite(together).all()
+
+
+def test_how_long_ago_it_was_and_what_time_it_is_matter() -> None:
+    model, history = _model(), histories([np.array([3, 4, 5])])
+    monday = 4 * 86_400 * SECOND
+    now, hour, week, saturday = (
+        towers.embed_subscribers(model, history, np.array([monday + step * SECOND]))[0]
+        for step in (0, 12 * _HOUR, 7 * 86_400, 5 * 86_400)
+    )
+    for other in (hour, week, saturday):
+        assert not np.allclose(now, other, atol=1e-3)
+
+
+def test_how_much_was_consumed_matters_where_it_is_known() -> None:
+    model, history = _model(), histories([np.array([3, 4, 5])])
+    torch.nn.init.normal_(model.subscribers.completion)
+    asked = np.array([10**18])
+    unknown = towers.embed_subscribers(model, history, asked)[0]
+    history.completions[:] = 0.1
+    little = towers.embed_subscribers(model, history, asked)[0]
+    history.completions[:] = 0.9
+    much = towers.embed_subscribers(model, history, asked)[0]
+    assert not np.allclose(unknown, little, atol=1e-3)
+    assert not np.allclose(little, much, atol=1e-3)
+
+
+def test_what_training_and_requests_see_of_a_history_is_the_same() -> None:
+    """A packed row's last state and the embedding of a request at the moment of the next interaction."""
+    model = _model()
+    row = _states(model, [0, 3, 4, 5], [0, 0, 86_400, 2 * 86_400], [0] * 4)
+    asked = np.array([(2 * 86_400 + 1) * SECOND])
+    assert towers.embed_subscribers(model, histories([np.array([3, 4, 5])]), asked)[0] == pytest.approx(
+        row[-1].numpy(), abs=1e-5
+    )
 
 
 def test_the_padding_item_is_worth_nothing() -> None:
     assert (towers.embed_contents(_model())[0] == 0).all()
 
 
-def _cycle(count: int, length: int, people: int) -> list[np.ndarray]:
-    return [(np.arange(start, start + length) % count) + 1 for start in range(people)]
-
-
-def test_it_learns_what_follows_what() -> None:
+def test_a_content_that_nobody_consumed_speaks_by_its_features() -> None:
     model = _model()
-    towers.fit(model, _cycle(12, 30, 40), epochs=25, seed=1)
-    scores = towers.embed_subscribers(model, _cycle(12, 5, 12)) @ towers.embed_contents(model).T
-    scores[:, 0] = -np.inf
-    expected = [(start + 5) % 12 + 1 for start in range(12)]
-    assert scores.argmax(axis=1).tolist() == expected
-
-
-def test_the_same_seed_gives_the_same_model_and_another_one_another() -> None:
-    fitted = []
-    for seed in (1, 1, 2):
-        model = _model()
-        towers.fit(model, _cycle(12, 20, 10), epochs=2, seed=seed)
-        fitted.append(towers.embed_contents(model))
-    assert (fitted[0] == fitted[1]).all()
-    assert not (fitted[0] == fitted[2]).all()
-
-
-def test_contents_that_do_not_compete_are_not_pushed_away() -> None:
-    model = _model()
-    before = model.contents.ids.weight.detach().clone()
-    allowed = np.arange(13) > 0
-    allowed[12] = False
-    frozen = TowerConfig(**{**SMALL.__dict__, "weight_decay": 0.0})
-    model.config = frozen
-    towers.fit(model, _cycle(11, 20, 10), epochs=2, seed=1, allowed=allowed)
-    after = model.contents.ids.weight.detach()
-    assert torch.equal(before[12], after[12])
-    assert not torch.equal(before[11], after[11])
-
-
-def test_windows_hold_every_step_of_a_sequence_and_few_of_them_twice() -> None:
-    sequence = np.arange(1, 31)
-    for seed in range(20):
-        inputs, targets = towers._windows([sequence], 8, np.random.default_rng(seed))
-        steps = list(zip(inputs[inputs > 0].tolist(), targets[inputs > 0].tolist(), strict=True))
-        assert set(steps) == {(item, item + 1) for item in range(1, 30)}
-        assert len(steps) - len(set(steps)) < 8 / 2
+    model.contents.is_known[7] = 0.0
+    table = towers.embed_contents(model)
+    expected = model.contents.side_map(model.contents.side[7]).detach().numpy()
+    assert table[7] == pytest.approx(expected, abs=1e-6)
+    assert not np.allclose(table[8], model.contents.side_map(model.contents.side[8]).detach().numpy())
 
 
 def test_dropout_keeps_the_mean_and_does_nothing_in_use() -> None:

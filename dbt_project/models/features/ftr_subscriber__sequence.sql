@@ -17,6 +17,7 @@ with windows as (
         occurred_at,
         array_agg(content_id) over last_fifty as recent_content_ids,
         array_agg(coalesce(watched_fraction, 0.5)) over last_fifty as recent_watched_fractions,
+        array_agg(extract(epoch from occurred_at)::bigint) over last_fifty as recent_consumed_seconds,
         row_number() over (partition by subscriber_id, occurred_at order by interaction_id desc) as from_end
     from {{ ref('fct_interactions') }}
     where
@@ -36,6 +37,7 @@ select
     occurred_at as event_timestamp,
     occurred_at as created_at,
     recent_content_ids,
-    recent_watched_fractions
+    recent_watched_fractions,
+    recent_consumed_seconds
 from windows
 where from_end = 1

@@ -18,6 +18,7 @@ from feature_repo.ranking_inputs import NAMES
 from marquee import database
 from marquee.settings import Settings
 from tests.activation.serving import world
+from training.towers import TowerConfig, TwoTower
 
 CONTENT_COUNT = 2_000
 SUBSCRIBER_COUNT = 1_000
@@ -105,7 +106,8 @@ def _add_histories(
             for place, content_id in enumerate(consumed)
         ]
         moment = world.NOW - timedelta(hours=1)
-        sequences.append((name, moment, world.NOW, consumed[-SEQUENCE_LENGTH:], [0.9] * SEQUENCE_LENGTH))
+        seconds = [int(row[3].timestamp()) for row in interactions[-SEQUENCE_LENGTH:]]
+        sequences.append((name, moment, world.NOW, consumed[-SEQUENCE_LENGTH:], [0.9] * SEQUENCE_LENGTH, seconds))
         affinity = [1 / world.GENRES] * world.GENRES
         counts = (20, 60, INTERACTION_COUNT)
         activity.append((name, moment, world.NOW, *counts, 0.9, 9, "drama", affinity, "web"))
@@ -115,20 +117,6 @@ def _add_histories(
     _copy(connection, f"marts.fct_interactions ({columns})", interactions)
     _copy(connection, "features.ftr_subscriber__sequence", sequences)
     _copy(connection, "features.ftr_subscriber__activity", activity)
-
-
-class _Tower(nn.Module):
-    """A transformer of the size that training makes, with random weights."""
-
-    def __init__(self, embeddings: Tensor) -> None:
-        super().__init__()
-        self.embed = nn.Embedding.from_pretrained(embeddings, padding_idx=0)
-        layer = nn.TransformerEncoderLayer(EMBEDDING_SIZE, 2, 4 * EMBEDDING_SIZE, dropout=0.0, batch_first=True)
-        self.encode = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-
-    def forward(self, items: Tensor) -> Tensor:  # (B, L) -> (B, D)
-        states: Tensor = self.encode(self.embed(items))
-        return states[:, -1]
 
 
 class _Ranker(nn.Module):
@@ -157,7 +145,7 @@ def _write_model(models_dir: Path, content_ids: list[str], chance: np.random.Gen
         content_ids,
         embeddings,
         similarity,
-        _Tower(torch.from_numpy(embeddings)),
+        TwoTower(embeddings, TowerConfig(sequence_length=SEQUENCE_LENGTH)),
         _Ranker(len(NAMES)),
         sequence_length=SEQUENCE_LENGTH,
         candidate_count=CANDIDATE_COUNT,

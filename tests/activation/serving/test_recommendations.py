@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from activation.serving.answers import History
 from activation.serving.artefact import Artefact, load_artefact
 from activation.serving.features import neighbour_scores
 from activation.serving.recommender import open_recommender
@@ -23,6 +24,7 @@ from tests.activation.serving import world
 from tests.activation.serving.conftest import VERSION, HouseTemplate
 from tests.waiting import wait_until
 from training import baselines, towers
+from training.histories import SECOND, Histories
 
 
 @pytest.fixture(scope="module")
@@ -204,28 +206,39 @@ histories = st.lists(st.sampled_from([*world.CONTENT_IDS, "c99-gone"]), min_size
 @settings(max_examples=60, deadline=None)
 def test_item_knn_of_a_request_is_that_of_training(artefact: Artefact, history: list[str]) -> None:
     """Window, numbering and repeats alike; a content that the model has never seen is passed over."""
-    items = np.array(
-        [world.CONTENT_IDS.index(name) + 1 for name in history if name in artefact.item_of], dtype=np.int64
-    )
+    newest = _as_training_has_it(artefact, history).newest(ranking_inputs.NEIGHBOUR_WINDOW)
     candidates = np.arange(1, world.CONTENT_COUNT + 1)
-    (trained,) = baselines.neighbour_scores(artefact.neighbours.matrix, [items], ranking_inputs.NEIGHBOUR_WINDOW)
+    (trained,) = baselines.neighbour_scores(artefact.neighbours.matrix, newest)
     np.testing.assert_allclose(neighbour_scores(artefact, history, candidates), trained[candidates], atol=1e-6)
 
 
 @given(histories)
 @settings(max_examples=60, deadline=None)
 def test_the_tower_is_given_the_sequence_that_training_would_give_it(artefact: Artefact, history: list[str]) -> None:
-    items = np.array(
-        [world.CONTENT_IDS.index(name) + 1 for name in history if name in artefact.item_of], dtype=np.int64
-    )
-    given_to_tower: list[np.ndarray] = []
+    given_to_tower: list[tuple[np.ndarray, ...]] = []
 
-    def tower(padded: torch.Tensor) -> torch.Tensor:
-        given_to_tower.append(padded.numpy().copy())
+    def tower(*inputs: torch.Tensor) -> torch.Tensor:
+        given_to_tower.append(tuple(values.numpy().copy() for values in inputs))
         return torch.zeros((1, 4))
 
-    replace(artefact, _tower=tower).subscriber_embedding(history)
-    np.testing.assert_array_equal(given_to_tower[0], towers.pad([items], world.SEQUENCE_LENGTH))
+    seconds, fractions = tuple(range(len(history))), tuple(0.5 / (n + 1) for n in range(len(history)))
+    replace(artefact, _tower=tower).subscriber_embedding(History(tuple(history), fractions, seconds), world.NOW)
+    expected = towers.padded(
+        _as_training_has_it(artefact, history).newest(world.SEQUENCE_LENGTH), world.SEQUENCE_LENGTH
+    )
+    for found, wanted in zip(given_to_tower[0], expected, strict=False):
+        np.testing.assert_allclose(found, wanted)
+    assert given_to_tower[0][3].tolist() == [int(world.NOW.timestamp())]
+
+
+def _as_training_has_it(artefact: Artefact, history: list[str]) -> Histories:
+    known = [(n, name) for n, name in enumerate(history) if name in artefact.item_of]
+    return Histories(
+        np.array([world.CONTENT_IDS.index(name) + 1 for _, name in known], dtype=np.int32),
+        np.array([n * SECOND for n, _ in known], dtype=np.int64),
+        np.array([0.5 / (n + 1) for n, _ in known], dtype=np.float32),
+        np.array([0, len(known)]),
+    )
 
 
 @pytest.mark.parametrize("count", [1, 3])

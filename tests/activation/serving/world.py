@@ -71,7 +71,7 @@ create index on marts.dim_subscriber_redirects (subscriber_id);
 create index on marts.dim_subscriber_identifiers (identifier_value, identifier_kind);
 create table features.ftr_subscriber__sequence (
     subscriber_id text, event_timestamp timestamptz, created_at timestamptz, recent_content_ids text[],
-    recent_watched_fractions float8[]
+    recent_watched_fractions float8[], recent_consumed_seconds int8[]
 );
 create table features.ftr_subscriber__activity (
     subscriber_id text, event_timestamp timestamptz, created_at timestamptz, interaction_count_7d int8,
@@ -184,8 +184,8 @@ def add_person(connection: Connection[DictRow], person: Person) -> None:
         affinity = [0.0] * GENRES
         affinity[7], affinity[4] = genres.count("drama") / count, genres.count("comedy") / count
         connection.execute(
-            "insert into features.ftr_subscriber__sequence values (%s, %s, %s, %s, %s)",
-            (name, moment, NOW, list(person.consumed), [0.9] * count),
+            "insert into features.ftr_subscriber__sequence values (%s, %s, %s, %s, %s, %s)",
+            (name, moment, NOW, list(person.consumed), [0.9] * count, [int(moment.timestamp())] * count),
         )
         connection.execute(
             "insert into features.ftr_subscriber__activity values (%s, %s, %s, %s, %s, %s, 0.9, 1, 'drama', %s, 'web')",
@@ -223,9 +223,10 @@ class _Tower(nn.Module):
         super().__init__()
         self.embed = nn.Embedding.from_pretrained(embeddings, padding_idx=0)
 
-    def forward(self, items: Tensor) -> Tensor:  # (B, L) -> (B, D)
+    def forward(self, items: Tensor, seconds: Tensor, fractions: Tensor, asked: Tensor) -> Tensor:  # (B, L) -> (B, D)
         vectors: Tensor = self.embed(items).sum(dim=1)
-        return vectors
+        # an input that a program makes no use of is none of its inputs
+        return vectors + 0.0 * (seconds.sum(dim=1) + asked + torch.nan_to_num(fractions).sum(dim=1)).unsqueeze(1)
 
 
 class _Ranker(nn.Module):
@@ -271,7 +272,8 @@ def write_model(
     (folder / "fallback.json").write_text(json.dumps({"popular": popular, "popular_7d": popular[::-1]}))
     items = torch.zeros((2, sequence_length), dtype=torch.int64)
     batch, candidates = torch.export.Dim("batch", min=1), torch.export.Dim("candidates", min=2)
-    exported = torch.export.export(tower.eval(), (items,), dynamic_shapes=({0: batch},))
+    example = (items, items.clone(), torch.zeros((2, sequence_length)), torch.zeros(2, dtype=torch.int64))
+    exported = torch.export.export(tower.eval(), example, dynamic_shapes=({0: batch},) * 4)
     torch.export.save(exported, folder / "user_tower.pt2")
     exported = torch.export.export(ranker.eval(), (torch.zeros((3, len(NAMES))),), dynamic_shapes=({0: candidates},))
     torch.export.save(exported, folder / "ranker.pt2")

@@ -1,0 +1,169 @@
+"""Training of the towers: it learns, it can be repeated, broken off and shared out, and heeds what was given up."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.columns import contents, histories
+from training import towers
+from training.histories import SECOND, Histories
+from training.tower_fitting import Schedule, _Competitors, fit
+from training.towers import TowerConfig, TwoTower
+
+SMALL = TowerConfig(embedding_size=16, sequence_length=8, block_count=1, dropout=0.1, batch_size=16)
+_QUICK = Schedule(epochs=2, learning_rate=1e-2)
+_COUNT = 12
+_EVERYTHING = np.arange(_COUNT + 1) > 0
+
+
+def _model(config: TowerConfig = SMALL) -> TwoTower:
+    torch.manual_seed(0)
+    return TwoTower(contents(_COUNT).side, config)
+
+
+def _cycle(length: int, people: int, count: int = _COUNT) -> Histories:
+    return histories([(np.arange(start, start + length) % count) + 1 for start in range(people)])
+
+
+def _share_found(model: TwoTower) -> float:
+    """How often what comes next in the cycle is the first of the list."""
+    shown = _cycle(5, _COUNT)
+    asked = np.full(_COUNT, 5 * 86_400 * SECOND)
+    scores = towers.embed_subscribers(model, shown, asked) @ towers.embed_contents(model).T
+    scores[:, 0] = -np.inf
+    expected = [(start + 5) % _COUNT + 1 for start in range(_COUNT)]
+    return float((scores.argmax(axis=1) == expected).mean())
+
+
+@pytest.mark.parametrize("full_up_to", [8192, 0])
+def test_it_learns_what_follows_what_with_all_competing_or_some(full_up_to: int) -> None:
+    model = _model(replace(SMALL, full_softmax_up_to=full_up_to, negative_count=6))
+    fit(model, _cycle(30, 40), _EVERYTHING, Schedule(8, 1e-2), seed=1)
+    assert _share_found(model) == 1.0
+
+
+def test_the_same_seed_gives_the_same_model_and_another_one_another() -> None:
+    fitted = []
+    for seed in (1, 1, 2):
+        model = _model()
+        fit(model, _cycle(20, 10), _EVERYTHING, _QUICK, seed)
+        fitted.append(towers.embed_contents(model))
+    assert (fitted[0] == fitted[1]).all()
+    assert not (fitted[0] == fitted[2]).all()
+
+
+class _BrokenOffError(Exception):
+    pass
+
+
+def test_a_run_that_was_broken_off_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    schedule = Schedule(epochs=5, learning_rate=1e-2, quality=_share_found, patience=5)
+    whole, broken = _model(), _model()
+    fit(whole, _cycle(20, 10), _EVERYTHING, schedule, seed=1)
+    kept = replace(schedule, checkpoint=tmp_path / "towers.checkpoint")
+
+    def break_off(epoch: int, _: float) -> None:
+        if epoch == 3:
+            raise _BrokenOffError
+
+    with pytest.raises(_BrokenOffError):
+        fit(broken, _cycle(20, 10), _EVERYTHING, kept, seed=1, on_epoch=break_off)
+    assert kept.checkpoint is not None and kept.checkpoint.exists()
+    again, epochs = _model(), []
+    fit(again, _cycle(20, 10), _EVERYTHING, kept, seed=1, on_epoch=lambda epoch, _: epochs.append(epoch))
+    assert epochs == [3, 4]
+    assert (towers.embed_contents(again) == towers.embed_contents(whole)).all()
+    assert not kept.checkpoint.exists()
+
+
+def test_training_ends_when_it_gets_no_better_and_keeps_the_best() -> None:
+    said = iter([0.1, 0.3, 0.2, 0.3, 0.1, 0.9, 0.9])
+    tables = []
+
+    def quality(model: TwoTower) -> float:
+        tables.append(towers.embed_contents(model))
+        return next(said)
+
+    model = _model()
+    fit(model, _cycle(20, 10), _EVERYTHING, Schedule(20, 1e-2, quality, patience=3), seed=1)
+    assert len(tables) == 5
+    assert (towers.embed_contents(model) == tables[1]).all()
+
+
+def test_contents_that_do_not_compete_are_not_pushed_away() -> None:
+    model = _model(replace(SMALL, weight_decay=0.0))
+    before = model.contents.ids.weight.detach().clone()
+    allowed = _EVERYTHING.copy()
+    allowed[12] = False
+    fit(model, _cycle(20, 10, count=11), allowed, _QUICK, seed=1)
+    after = model.contents.ids.weight.detach()
+    assert torch.equal(before[12], after[12])
+    assert not torch.equal(before[11], after[11])
+
+
+def test_what_was_given_up_at_once_is_recommended_less() -> None:
+    """Half of the people give up what the cycle has next, and go on; the others never heard of it."""
+
+    def chance_of_six(completion: float) -> float:
+        shown = histories([np.array([1, 2, 3, 4, 5, 6, 7, 8])] * 30)
+        shown.completions[:] = 1.0
+        shown.completions[shown.items == 6] = completion
+        model = _model()
+        fit(model, shown, _EVERYTHING, Schedule(8, 1e-2), seed=1)
+        asked = histories([np.array([1, 2, 3, 4, 5])])
+        asked.completions[:] = 1.0
+        scores = (
+            towers.embed_subscribers(model, asked, np.array([5 * 86_400 * SECOND])) @ towers.embed_contents(model).T
+        )
+        return float(torch.softmax(torch.from_numpy(scores[0, 1:]), 0)[5])
+
+    assert chance_of_six(completion=1.0) > 0.5
+    assert chance_of_six(completion=0.02) < 0.1
+
+
+def test_chances_of_the_drawn_are_as_often_as_they_are_drawn() -> None:
+    counts = np.array([0, *range(1, 41)])
+    drawer = _Competitors(np.arange(1, 41), counts, replace(SMALL, full_softmax_up_to=0, negative_count=10))
+    generator = np.random.default_rng(3)
+    seen, chance = np.zeros(41), np.zeros(41)
+    for _ in range(4_000):
+        targets = generator.choice(41, 8, p=counts / counts.sum())
+        items, log_chance = drawer.drawn(targets, generator)
+        assert np.isin(targets, items).all() and (np.diff(items) > 0).all()
+        seen[items] += 1
+        chance[items] = np.exp(log_chance)
+    np.testing.assert_allclose(seen[1:] / 4_000, chance[1:], atol=0.03)
+
+
+_SHARED = """
+import sys
+import numpy as np
+import torch
+from torch import distributed
+from tests.training.test_tower_fitting import _EVERYTHING, _cycle, _model, _share_found
+from training import towers
+from training.tower_fitting import Schedule, fit
+distributed.init_process_group("gloo")
+model = _model()
+fit(model, _cycle(30, 40), _EVERYTHING, Schedule(8, 1e-2), seed=1)
+np.save(f"{sys.argv[1]}/{distributed.get_rank()}.npy", towers.embed_contents(model))
+assert _share_found(model) == 1.0
+"""
+
+
+def test_two_processes_train_one_model_as_good_as_that_of_one(tmp_path: Path) -> None:
+    program = tmp_path / "shared.py"
+    program.write_text(_SHARED)
+    subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", program, tmp_path],
+        check=True, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    one, other = (np.load(tmp_path / f"{rank}.npy") for rank in (0, 1))
+    assert (one == other).all()

@@ -1,0 +1,78 @@
+"""Ranked lists in columns, and as the frames that the artefact and `marquee evaluate` write.
+
+Legend: E subscribers, K places of a list, N contents.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from training.dataset import Bools, Split
+from training.histories import Floats, Ints
+
+
+@dataclass(frozen=True)
+class RankedLists:
+    """The K best of each subscriber of a split by one model; item 0 where there were fewer.  # (E, K), (E, K)"""
+
+    model: str
+    items: Ints
+    scores: Floats
+
+
+def joined(parts: Sequence[RankedLists]) -> RankedLists:
+    """Lists of one model for one subscriber after another; short ones are filled up with item 0."""
+    width = max(part.items.shape[1] for part in parts)
+
+    def wide(values: NDArray) -> NDArray:  # type: ignore[type-arg]
+        return np.pad(values, ((0, 0), (0, width - values.shape[1])))
+
+    return RankedLists(
+        parts[0].model,
+        np.concatenate([wide(part.items) for part in parts]),
+        np.concatenate([wide(part.scores) for part in parts]),
+    )
+
+
+def hits(items: Ints, relevant: list[Ints], item_count: int) -> Bools:
+    """Which places of the lists hold something relevant to their subscriber.  # (E, K), E arrays -> (E, K)"""
+    rows = np.repeat(np.arange(len(relevant)), [len(found) for found in relevant])
+    wanted = rows * (item_count + 1) + np.concatenate(relevant)
+    listed = np.arange(len(items))[:, None] * (item_count + 1) + items
+    return np.isin(listed, wanted) & (items > 0)
+
+
+def list_frame(split: Split, lists: RankedLists, subscriber_ids: np.ndarray, content_ids: np.ndarray) -> pd.DataFrame:
+    """protocol, model, subscriber_id, content_id, rank and score of each place of `lists` that holds a content.
+
+    Args:
+        subscriber_ids, content_ids: by number; that of item 1 comes first.
+    """
+    k = lists.items.shape[1]
+    items = lists.items.ravel()
+    is_there = items > 0
+    frame = pd.DataFrame(
+        {
+            "subscriber_id": subscriber_ids[split.users].repeat(k)[is_there],
+            "content_id": content_ids[items[is_there] - 1],
+            "rank": np.tile(np.arange(1, k + 1), len(split.users))[is_there],
+            "score": lists.scores.ravel()[is_there],
+        }
+    )
+    frame.insert(0, "protocol", split.protocol)
+    frame.insert(1, "model", lists.model)
+    return frame
+
+
+def relevant_frame(split: Split, subscriber_ids: np.ndarray, content_ids: np.ndarray) -> pd.DataFrame:
+    """protocol, subscriber_id and content_id of what `split` holds back; ids as for `list_frame`."""
+    return pd.DataFrame(
+        {
+            "protocol": split.protocol,
+            "subscriber_id": subscriber_ids[split.users].repeat([len(items) for items in split.relevant]),
+            "content_id": content_ids[np.concatenate(split.relevant) - 1],
+        }
+    )
