@@ -9,11 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from feature_repo.columns import CONTENT_TYPES
-from marquee.errors import MarqueeError
+from training.column_files import ColumnFileError, read_columns, refuse_empty
 from training.dataset import Contents, Interactions
 from training.histories import Floats, Ints
 
@@ -41,10 +39,6 @@ class LoggedInteractions:
     user_groups: pd.DataFrame
 
 
-class InteractionFileError(MarqueeError):
-    """A file cannot be read as interactions or items; the message names file, field, value and remedy."""
-
-
 def read_interactions(
     path: Path, content_path: Path | None = None, users_path: Path | None = None
 ) -> LoggedInteractions:
@@ -57,7 +51,7 @@ def read_interactions(
         users_path: `user_id`, and properties by which figures are shown.
 
     Raises:
-        InteractionFileError: a column is missing, a value is none, or a timestamp is no moment.
+        ColumnFileError: a column is missing, a value is none, or a timestamp is no moment.
     """
     frame = _read(path, _NEEDED)
     frame = frame.assign(moment=_moments(frame["timestamp"], path)).sort_values("moment", kind="stable")
@@ -77,25 +71,8 @@ def read_interactions(
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
-    if not path.is_file():
-        raise InteractionFileError(f"{path}: there is no such file")
-    try:
-        there = pq.read_schema(path).names
-        missing = [name for name in needed if name not in there]
-        if missing:
-            raise InteractionFileError(
-                f"{path}: has no column {', '.join(missing)}, but {', '.join(there)}; rename the columns to "
-                f"{', '.join(needed)}"
-            )
-        frame: pd.DataFrame = pq.read_table(path).to_pandas()
-    except pa.ArrowInvalid as error:
-        raise InteractionFileError(f"{path}: is no Parquet file ({error})") from None
-    if frame.empty:
-        raise InteractionFileError(f"{path}: has no rows")
-    for name in needed:
-        if frame[name].isna().any():
-            row = int(frame[name].isna().to_numpy().argmax())
-            raise InteractionFileError(f"{path}: row {row + 1}: {name} is empty; leave such rows out")
+    frame = read_columns(path, needed)
+    refuse_empty(frame, needed, path)
     return frame
 
 
@@ -105,15 +82,13 @@ def _moments(timestamps: pd.Series, path: Path) -> Ints:
         nanoseconds: Ints = timestamps.dt.as_unit("ns").astype("int64").to_numpy()
         return nanoseconds
     if not pd.api.types.is_numeric_dtype(timestamps) or pd.api.types.is_bool_dtype(timestamps):
-        raise InteractionFileError(
+        raise ColumnFileError(
             f"{path}: timestamp is {timestamps.iloc[0]!r}, no number; write seconds since 1970, or a Parquet timestamp"
         )
     values = timestamps.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all() or np.abs(values).max() >= _FIRST_MILLISECONDS:
         value = values[~np.isfinite(values) | (np.abs(values) >= _FIRST_MILLISECONDS)][0]
-        raise InteractionFileError(
-            f"{path}: timestamp {value:.0f} is not in seconds since 1970; divide it if it is finer"
-        )
+        raise ColumnFileError(f"{path}: timestamp {value:.0f} is not in seconds since 1970; divide it if it is finer")
     seconds = timestamps.to_numpy()
     if np.issubdtype(seconds.dtype, np.integer):
         return np.asarray(seconds.astype(np.int64) * _SECOND, dtype=np.int64)
@@ -125,11 +100,11 @@ def _completions(frame: pd.DataFrame, path: Path) -> Floats:
         return np.full(len(frame), np.nan, dtype=np.float32)
     said = frame["completion"]
     if not pd.api.types.is_numeric_dtype(said) or pd.api.types.is_bool_dtype(said):
-        raise InteractionFileError(f"{path}: completion is {said.iloc[0]!r}, no number; write a share from 0 to 1")
+        raise ColumnFileError(f"{path}: completion is {said.iloc[0]!r}, no number; write a share from 0 to 1")
     values = said.to_numpy(dtype=np.float32)
     wrong = (values < 0) | (values > 1)
     if wrong.any():
-        raise InteractionFileError(f"{path}: completion {values[wrong][0]:g} is no share; write it from 0 to 1")
+        raise ColumnFileError(f"{path}: completion {values[wrong][0]:g} is no share; write it from 0 to 1")
     return values
 
 
@@ -140,7 +115,7 @@ def _about(key: str, ids: np.ndarray, path: Path | None) -> pd.DataFrame:
     said = _read(path, (key,)).drop_duplicates(key, keep="last").set_index(key)
     about = said.reindex(ids)
     if not said.index.isin(ids).any():
-        raise InteractionFileError(
+        raise ColumnFileError(
             f"{path}: {key} {said.index[0]!r} and the others are not among the interactions', which are such as "
             f"{ids[0]!r}; write both in the same way"
         )
@@ -161,7 +136,7 @@ def _contents(item_ids: np.ndarray, path: Path | None) -> Contents:
     kinds = frame["content_type"].fillna(CONTENT_TYPES[0])
     unknown = sorted({str(kind) for kind in kinds} - set(CONTENT_TYPES))
     if unknown:
-        raise InteractionFileError(
+        raise ColumnFileError(
             f"{path}: content_type {unknown[0]!r} is none of {', '.join(CONTENT_TYPES)}; leave the column out"
         )
     types = np.stack([kinds == name for name in CONTENT_TYPES], axis=1).astype(np.float32)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.interaction_files import InteractionFileError, read_interactions
+from training.column_files import ColumnFileError
+from training.interaction_files import read_interactions
 
 _ROWS = {
     "user_id": [7, 7, 3, 7, 3],
@@ -72,20 +73,20 @@ def test_what_is_said_of_items_and_users_stands_beside_them(tmp_path: Path) -> N
 )
 def test_a_file_that_cannot_be_read_says_what_to_do(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     columns = {name: values for name, values in {**_ROWS, **changes}.items() if values is not None}
-    with pytest.raises(InteractionFileError, match=said):
+    with pytest.raises(ColumnFileError, match=said):
         read_interactions(_write(tmp_path, "log", columns))
 
 
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     log = _write(tmp_path, "log", _ROWS)
     (tmp_path / "text.parquet").write_text("user_id,item_id")
-    with pytest.raises(InteractionFileError, match="is no Parquet file"):
+    with pytest.raises(ColumnFileError, match="is no Parquet file"):
         read_interactions(tmp_path / "text.parquet")
-    with pytest.raises(InteractionFileError, match="there is no such file"):
+    with pytest.raises(ColumnFileError, match="there is no such file"):
         read_interactions(tmp_path / "none.parquet")
-    with pytest.raises(InteractionFileError, match="user_id '7' and the others are not among the interactions'"):
+    with pytest.raises(ColumnFileError, match="user_id '7' and the others are not among the interactions'"):
         read_interactions(log, users_path=_write(tmp_path, "users", {"user_id": ["7"], "plan": ["premium"]}))
-    with pytest.raises(InteractionFileError, match="content_type 'film' is none of video, article, podcast"):
+    with pytest.raises(ColumnFileError, match="content_type 'film' is none of video, article, podcast"):
         read_interactions(log, _write(tmp_path, "content", {"item_id": ["a"], "content_type": ["film"]}))
 
 
