@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
-from marquee.cli import campaigns, checks, data, evaluate, events, identity, models, segments
+from marquee.cli import campaigns, checks, data, evaluate, evaluate_policy, events, identity, models, segments
 from marquee.errors import MarqueeError
 from marquee.logs import configure_logs
 from marquee.settings import load_settings
@@ -124,6 +124,7 @@ def show_settings(markdown: Annotated[bool, typer.Option(help="Print the table o
 data.register(app)
 checks.register(app)
 evaluate.register(app)
+evaluate_policy.register(app)
 app.add_typer(models.models, name="models")
 app.add_typer(campaigns.campaigns, name="campaigns")
 app.add_typer(events.events, name="events")
