@@ -112,8 +112,8 @@ def _choices(path: Path, impressions: pd.DataFrame, place: list[str], policies: 
     for name in names:
         if pd.api.types.is_numeric_dtype(frame[name]) != pd.api.types.is_numeric_dtype(impressions[name]):
             raise ColumnFileError(
-                f"{path}: {name} is such as {frame[name].iloc[0]!r}, and {impressions[name].iloc[0]!r} in the "
-                "impressions; write both in the same way"
+                f"{path}: {name} is such as {_first(frame, name)}, and {_first(impressions, name)} in the impressions; "
+                "write both in the same way"
             )
     frame = frame.assign(**{policy: _numbers(frame, policy, path) for policy in policies})
     is_twice = frame.duplicated(names).to_numpy()
@@ -158,10 +158,15 @@ def _refuse_contradiction(
         if is_wrong.any():
             row = int(is_wrong.argmax())
             raise ColumnFileError(
-                f"{path}: {policy} is {other[row]:g} for content_id {frame['content_id'].iloc[row]!r} at "
+                f"{path}: {policy} is {other[row]:g} for content_id {frame['content_id'].iloc[row]} at "
                 f"{_said(frame, place, row)}, and {values[row]:g} in the impressions; write the same in both"
             )
 
 
 def _said(frame: pd.DataFrame, names: Sequence[str], row: int) -> str:
     return ", ".join(f"{name} {frame[name].iloc[row]}" for name in names)
+
+
+def _first(frame: pd.DataFrame, name: str) -> str:
+    """Quoted where it is text."""
+    return repr(frame[name].head(1).tolist()[0])
