@@ -11,6 +11,7 @@ NAMES = (
     "retrieval_score",
     "retrieval_rank",
     "neighbour_score",
+    "taste_score",
     "popularity_1d",
     "popularity_7d",
     "popularity_28d",
@@ -30,7 +31,11 @@ NEIGHBOUR_WINDOW = 10
 
 
 def ranking_inputs(
-    subscriber: SubscriberFeatures, contents: ContentFeatures, retrieval_scores: Floats, neighbour_scores: Floats
+    subscriber: SubscriberFeatures,
+    contents: ContentFeatures,
+    retrieval_scores: Floats,
+    neighbour_scores: Floats,
+    taste_scores: Floats,
 ) -> Floats:
     """The matrix (K, F) of the candidates `contents`, columns in the order of NAMES.
 
@@ -40,6 +45,7 @@ def ranking_inputs(
     Args:
         retrieval_scores: (K,) dot products of the towers.
         neighbour_scores: (K,) item-kNN scores of the recent sequence.
+        taste_scores: (K,) EASE's scores of all that was consumed.
     """
     counts = np.log1p(contents.counts)  # (K, 4)
     order = np.empty(len(retrieval_scores), dtype=np.float32)
@@ -54,6 +60,7 @@ def ranking_inputs(
         _standardised(retrieval_scores),
         -np.log1p(order),
         _standardised(neighbour_scores),
+        _standardised(taste_scores),
         counts[:, 0],
         counts[:, 1],
         counts[:, 2],

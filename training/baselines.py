@@ -1,4 +1,4 @@
-"""What any recommender has to beat, and what it falls back on: popularity, popularity of the week, item-kNN.
+"""What any recommender has to beat, and what it falls back on: popularity, of the week too, item-kNN, EASE.
 
 Legend: N contents, U subscribers, E subscribers to recommend to.
 """
@@ -10,7 +10,10 @@ from training.dataset import DAY, Bools, Interactions
 from training.histories import Floats, Histories, Ints
 
 # the newest of whoever consumed more: pairs grow with the square, and a million plays of one are no million opinions
-_LONGEST = 500
+_LONGEST = 1_000
+# contents that are weighed against each other, the most consumed ones: the inverse takes their number cubed
+_MOST_WEIGHED = 6_000
+_REGULARISATION = 500.0
 # similarities held dense at a time: 256 MiB
 _DENSE_VALUES = 2**26
 
@@ -37,10 +40,7 @@ def neighbours(train: Interactions, item_count: int, neighbour_count: int = 100)
 
     Source: Sarwar et al. 2001, item-based collaborative filtering.
     """
-    newest = train.histories().newest(_LONGEST)
-    shape = (len(newest), item_count + 1)
-    seen = sparse.csr_matrix((np.ones(len(newest.items), dtype=np.float32), (newest.rows(), newest.items)), shape=shape)
-    seen.data[:] = 1.0
+    seen = _seen(train, item_count)
     norms = np.sqrt(np.asarray(seen.sum(axis=0)).ravel())
     scaled = seen @ sparse.diags(1.0 / np.maximum(norms, 1.0).astype(np.float32))
     transposed = scaled.T.tocsr()
@@ -57,14 +57,47 @@ def neighbours(train: Interactions, item_count: int, neighbour_count: int = 100)
     return sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
 
 
+def taste_weights(train: Interactions, item_count: int, kept_count: int = 100) -> sparse.csr_matrix:
+    """What having consumed one content says for another, all others held equal.  # (N + 1, N + 1), from row to column
+
+    EASE^R (Steck 2019), over the 6,000 most consumed contents and with the `kept_count` weights of each that say most.
+    """
+    seen = _seen(train, item_count)
+    counts = np.asarray(seen.sum(axis=0)).ravel()
+    weighed = np.sort(np.argsort(-counts, kind="stable")[:_MOST_WEIGHED])
+    weighed = weighed[counts[weighed] > 0]
+    part = seen[:, weighed]
+    together = (part.T @ part).toarray().astype(np.float64)
+    own = np.arange(len(weighed))
+    together[own, own] += _REGULARISATION
+    weights = np.linalg.inv(together)
+    weights = (weights / -np.diag(weights)).astype(np.float32)
+    weights[own, own] = 0.0
+    if kept_count < len(weighed):
+        size = np.abs(weights)
+        weights[size < np.partition(size, -kept_count, axis=0)[-kept_count]] = 0.0
+    there = sparse.coo_matrix(weights)
+    shape = (item_count + 1, item_count + 1)
+    return sparse.csr_matrix((there.data, (weighed[there.row], weighed[there.col])), shape=shape)
+
+
 def neighbour_scores(similarity: sparse.csr_matrix, histories: Histories) -> Floats:
-    """Sum of similarities to what was consumed.  # (E, N + 1)"""
+    """Sum of similarities to, or weights of, what was consumed.  # (E, N + 1)"""
     history = sparse.csr_matrix(
         (np.ones(len(histories.items), dtype=np.float32), (histories.rows(), histories.items)),
         shape=(len(histories), similarity.shape[0]),
     )
     scores: Floats = (history @ similarity).toarray().astype(np.float32)
     return scores
+
+
+def _seen(train: Interactions, item_count: int) -> sparse.csr_matrix:
+    """One where somebody consumed a content.  # (U, N + 1)"""
+    newest = train.histories().newest(_LONGEST)
+    ones = np.ones(len(newest.items), dtype=np.float32)
+    seen = sparse.csr_matrix((ones, (newest.rows(), newest.items)), shape=(len(newest), item_count + 1))
+    seen.data[:] = 1.0
+    return seen
 
 
 def top_unseen(scores: Floats, seen: Histories, allowed: Bools, k: int) -> Ints:

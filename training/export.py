@@ -43,7 +43,8 @@ def export(
     np.save(draft / "content_embeddings.npy", embed_contents(system.retriever))
     (draft / "content_ids.json").write_text(json.dumps(list(contents.content_ids)))
     (draft / "fallback.json").write_text(json.dumps(fallback))
-    sparse.save_npz(draft / "item_neighbours.npz", system.similarity)
+    sparse.save_npz(draft / "item_neighbours.npz", system.relations.similarity)
+    sparse.save_npz(draft / "taste_weights.npz", system.relations.weights)
     for name, frame in evaluation.items():
         frame.to_parquet(draft / "evaluation" / f"{name}.parquet", index=False)
     (draft / "evaluation" / "metrics.json").write_text(json.dumps(metrics))

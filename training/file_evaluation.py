@@ -27,6 +27,8 @@ CUTOFFS = (10, 50)
 _SHORTEST = 3
 # a property with more values is an id or a number, no group
 _MOST_GROUPS = 20
+# nanoseconds; news of the morning is old in the evening
+_HOUR = dataset.DAY // 24
 # up to this many interactions on the training side a user is cold
 _COLD_USER = 4
 _GROUP_COLUMNS = ["property", "group", "model", "ndcg", "user_count"]
@@ -92,7 +94,7 @@ def evaluate(
     split = split_of(log.interactions, protocol, shown)
     # nothing that only the held back side knows competes, in training or in the lists
     contents = replace(log.contents, is_real=shown)
-    features = LoggedFeatures(split.train, contents)
+    features = LoggedFeatures(split.train, contents, every=_HOUR)
     system = fit_system(split, _cut(split.train, protocol), contents, config or TowerConfig(), features, seed, progress)
     lists = ranked_lists(system, split, contents, features, max(CUTOFFS))
     held_back = np.concatenate(whole.relevant)

@@ -18,8 +18,8 @@ from training.histories import Floats, Ints
 _NEEDED = ("user_id", "item_id", "timestamp")
 # the commonest tags of a catalogue are its taxonomy; a tag of one item says what its id says
 _MOST_TAGS = 64
-# seconds since 1970 reach this in the year 2603
-_FIRST_MILLISECONDS = 20_000_000_000
+# nanoseconds are held in 64 bits, which end in the year 2262; milliseconds of today are beyond it too
+_LATEST_SECONDS = 9_000_000_000
 _SECOND = 10**9
 
 
@@ -86,8 +86,8 @@ def _moments(timestamps: pd.Series, path: Path) -> Ints:
             f"{path}: timestamp is {timestamps.iloc[0]!r}, no number; write seconds since 1970, or a Parquet timestamp"
         )
     values = timestamps.to_numpy(dtype=np.float64)
-    if not np.isfinite(values).all() or np.abs(values).max() >= _FIRST_MILLISECONDS:
-        value = values[~np.isfinite(values) | (np.abs(values) >= _FIRST_MILLISECONDS)][0]
+    if not np.isfinite(values).all() or np.abs(values).max() >= _LATEST_SECONDS:
+        value = values[~np.isfinite(values) | (np.abs(values) >= _LATEST_SECONDS)][0]
         raise ColumnFileError(f"{path}: timestamp {value:.0f} is not in seconds since 1970; divide it if it is finer")
     seconds = timestamps.to_numpy()
     if np.issubdtype(seconds.dtype, np.integer):

@@ -31,7 +31,7 @@ from training.export import export
 from training.manifest import MANIFEST, Manifest
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
 from training.ranking_features import StoredFeatures
-from training.system import System, candidate_count, fit_system, ranked_lists, tuned
+from training.system import Relations, System, candidate_count, fit_system, ranked_lists, tuned
 from training.towers import TowerConfig
 
 _log = structlog.get_logger()
@@ -167,7 +167,7 @@ def _fit_everything(
     # everything is allowed now, articles and podcasts too
     allowed = np.arange(len(contents.content_ids) + 1) > 0
     tuned(system.retriever, everything, allowed, settings.seed, progress, "final: tuning")
-    served = System(system.retriever, system.ranker, baselines.neighbours(everything, len(contents.content_ids)))
+    served = System(system.retriever, system.ranker, Relations.of(everything, len(contents.content_ids)))
     return Trained(served, contents, lists, _fallback(everything, contents))
 
 

@@ -67,13 +67,18 @@ def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
 
 
 def candidate_lists(
-    features: RankingFeatures, split: Split, candidates: Ints, retrieval_scores: Floats, neighbour_scores: Floats
+    features: RankingFeatures,
+    split: Split,
+    candidates: Ints,
+    retrieval_scores: Floats,
+    neighbour_scores: Floats,
+    taste_scores: Floats,
 ) -> CandidateLists:
     """Inputs of each candidate, point-in-time at each cut of `split`.
 
     Args:
         candidates: (E, K) item numbers.
-        retrieval_scores, neighbour_scores: (E, N + 1) of every content.
+        retrieval_scores, neighbour_scores, taste_scores: (E, N + 1) of every content.
     """
     k = candidates.shape[1]
     subscribers = features.subscribers(split)
@@ -87,6 +92,7 @@ def candidate_lists(
             columns.at(row * k + there),
             retrieval_scores[row, items[there]],
             neighbour_scores[row, items[there]],
+            taste_scores[row, items[there]],
         )
     return CandidateLists(candidates, inputs)
 

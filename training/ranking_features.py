@@ -5,6 +5,7 @@ Two sources with one shape: the house's feature store, and an interaction log al
 Legend: E recommendations, K candidates each, N contents, G genres, T interactions.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,11 +66,15 @@ class LoggedFeatures:
     """From a log of interactions: the same counts, where the store has no other word on a content than what it counts.
 
     A content is as old as its first interaction, and nobody says how much of it was watched.
+
+    Args:
+        every: after how many nanoseconds counts are made anew; the store's are at midnight.
     """
 
-    def __init__(self, log: Interactions, contents: Contents) -> None:
+    def __init__(self, log: Interactions, contents: Contents, every: int = DAY) -> None:
         self._log = log
         self._contents = contents
+        self._every = every
         self._first = np.full(len(contents.content_ids) + 1, np.iinfo(np.int64).max)
         np.minimum.at(self._first, log.items, log.moments)
 
@@ -91,14 +96,14 @@ class LoggedFeatures:
         return features
 
     def candidates(self, split: Split, candidates: Ints) -> ContentFeatures:
-        # counts change at midnight, as the store's do
-        days = (split.cuts - 1_000) // DAY * DAY
+        counted = (split.cuts - 1_000) // self._every * self._every
         counts = np.zeros((*candidates.shape, len(_WINDOWS) + 1), dtype=np.float32)
-        for day in np.unique(days):
-            rows = days == day
-            counts[rows] = self._counts_before(int(day))[candidates[rows]]
+        order = np.argsort(counted, kind="stable")
+        moments, firsts = np.unique(counted[order], return_index=True)
+        for before, rows in zip(self._counts_before(moments), np.split(order, firsts[1:]), strict=True):
+            counts[rows] = before[:, candidates[rows]].transpose(1, 2, 0)
         items = candidates.ravel()
-        ends = days.repeat(candidates.shape[1])
+        ends = counted.repeat(candidates.shape[1])
         first = self._first[items]
         age = np.where(first < ends, (ends - np.minimum(first, ends)) / DAY, 0.0)
         side = self._contents.side[items]
@@ -112,11 +117,19 @@ class LoggedFeatures:
             types=side[:, -_TYPE_COUNT:],
         )
 
-    def _counts_before(self, end: int) -> Floats:  # (N + 1, windows + 1)
-        count = len(self._contents.content_ids) + 1
-        starts = [*(end - days * DAY for days in _WINDOWS), np.iinfo(np.int64).min]
-        stop = np.searchsorted(self._log.moments, end)
-        lows = np.searchsorted(self._log.moments, starts)
-        return np.stack([np.bincount(self._log.items[low:stop], minlength=count) for low in lows], axis=1).astype(
-            np.float32
-        )
+    def _counts_before(self, moments: Ints) -> Iterator[Floats]:
+        """Of every content in every window, at one of `moments`, which rise, after another.  # (windows + 1, N + 1)"""
+        items = self._log.items
+        counts = np.zeros((len(_WINDOWS) + 1, len(self._contents.content_ids) + 1), dtype=np.float32)
+        stops = np.searchsorted(self._log.moments, moments)
+        starts = [np.searchsorted(self._log.moments, moments - days * DAY) for days in _WINDOWS]
+        starts.append(np.zeros_like(stops))
+        stop_before, starts_before = 0, np.zeros(len(starts), dtype=np.int64)
+        for place, stop in enumerate(stops):
+            for window, start in enumerate(starts):
+                # what came since the moment before, and what is too old by now
+                np.add.at(counts[window], items[stop_before:stop], 1.0)
+                np.subtract.at(counts[window], items[starts_before[window] : start[place]], 1.0)
+                starts_before[window] = start[place]
+            stop_before = stop
+            yield counts

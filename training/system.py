@@ -8,6 +8,7 @@ Legend: E subscribers to recommend to, N contents, K candidates.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -35,10 +36,22 @@ _MOST_TAUGHT = 20_000
 
 
 @dataclass(frozen=True)
+class Relations:
+    """What contents say for each other: who consumed both, and EASE's weights.  # (N + 1, N + 1) both"""
+
+    similarity: sparse.csr_matrix
+    weights: sparse.csr_matrix
+
+    @classmethod
+    def of(cls, train: Interactions, item_count: int) -> Self:
+        return cls(baselines.neighbours(train, item_count), baselines.taste_weights(train, item_count))
+
+
+@dataclass(frozen=True)
 class System:
     retriever: TwoTower
     ranker: Ranker
-    similarity: sparse.csr_matrix
+    relations: Relations
 
 
 def fit_system(
@@ -65,7 +78,7 @@ def fit_system(
     )  # fmt: skip
     fitted = _fitted_ranker(retriever, inner, contents, features, seed)
     tuned(retriever, split.train, contents.is_real, seed, progress, f"{split.protocol}: tuning")
-    return System(retriever, fitted, baselines.neighbours(split.train, len(contents.content_ids)))
+    return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids)))
 
 
 def tuned(
@@ -88,17 +101,19 @@ def ranked_lists(
     parts: dict[str, list[RankedLists]] = {}
     for seen, retrieval, part in _scored(system.retriever, split):
         week = baselines.popularity_before(split.train, item_count, part.cuts)
+        taste = baselines.neighbour_scores(system.relations.weights, seen)
         scores_of = {
             "popularity": np.broadcast_to(popularity, retrieval.shape),
             "popularity_7d": week,
-            "item_knn": baselines.neighbour_scores(system.similarity, seen),
+            "item_knn": baselines.neighbour_scores(system.relations.similarity, seen),
+            "ease": taste,
             "two_tower": retrieval,
         }
         for model, scores in scores_of.items():
             items = baselines.top_unseen(scores, seen, contents.is_real, k)
             found = np.take_along_axis(scores, items, axis=1).astype(np.float32)
             parts.setdefault(model, []).append(RankedLists(model, items, found))
-        shown = _candidate_lists(retrieval, week, system.similarity, seen, part, contents, features)
+        shown = _candidate_lists(retrieval, week, taste, system.relations, seen, part, contents, features)
         parts.setdefault("marquee", []).append(RankedLists("marquee", *ranker.rerank(system.ranker, shown, k)))
     return [joined(lists) for lists in parts.values()]
 
@@ -134,11 +149,12 @@ def _fitted_ranker(
         chosen = np.random.default_rng(seed).choice(len(inner.users), _MOST_TAUGHT, replace=False)
         inner = inner.at(np.sort(chosen))
     item_count = len(contents.content_ids)
-    similarity = baselines.neighbours(inner.train, item_count)
+    relations = Relations.of(inner.train, item_count)
     lists = []
     for seen, retrieval, part in _scored(retriever, inner):
         week = baselines.popularity_before(inner.train, item_count, part.cuts)
-        lists.append(_candidate_lists(retrieval, week, similarity, seen, part, contents, features))
+        taste = baselines.neighbour_scores(relations.weights, seen)
+        lists.append(_candidate_lists(retrieval, week, taste, relations, seen, part, contents, features))
     return ranker.fit(ranker.joined(lists), inner.relevant, seed)
 
 
@@ -155,14 +171,16 @@ def _scored(retriever: TwoTower, split: Split) -> Iterator[tuple[Histories, Floa
 def _candidate_lists(
     retrieval: Floats,
     week: Floats,
-    similarity: sparse.csr_matrix,
+    taste: Floats,
+    relations: Relations,
     seen: Histories,
     split: Split,
     contents: Contents,
     features: RankingFeatures,
 ) -> CandidateLists:
-    nearby = baselines.neighbour_scores(similarity, seen.newest(NEIGHBOUR_WINDOW))
-    return ranker.candidate_lists(features, split, _candidates(retrieval, week, seen, contents), retrieval, nearby)
+    nearby = baselines.neighbour_scores(relations.similarity, seen.newest(NEIGHBOUR_WINDOW))
+    chosen = _candidates(retrieval, week, seen, contents)
+    return ranker.candidate_lists(features, split, chosen, retrieval, nearby, taste)
 
 
 def _candidates(retrieval: Floats, week: Floats, seen: Histories, contents: Contents) -> Ints:

@@ -31,6 +31,7 @@ _SERVED = (
     "user_tower.pt2",
     "ranker.pt2",
     "item_neighbours.npz",
+    "taste_weights.npz",
     "fallback.json",
 )
 
@@ -59,7 +60,7 @@ class _Fallback(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Item-to-item similarity as a sparse (N + 1, N + 1) matrix, row by row."""
+    """What contents say for each other, as a sparse (N + 1, N + 1) matrix, row by row."""
 
     matrix: sparse.csr_matrix = field(repr=False)
 
@@ -89,6 +90,7 @@ class Artefact:
     content_ids: tuple[str, ...] = field(repr=False)
     embeddings: Floats = field(repr=False)  # (N + 1, D)
     neighbours: Neighbours = field(repr=False)
+    taste: Neighbours = field(repr=False)
     popular: tuple[str, ...] = field(repr=False)
     popular_7d: tuple[str, ...] = field(repr=False)
     item_of: dict[str, int] = field(repr=False)
@@ -150,6 +152,7 @@ def _read(directory: Path, manifest: Manifest) -> Artefact:
         content_ids=content_ids,
         embeddings=np.load(directory / "content_embeddings.npy", allow_pickle=False),
         neighbours=Neighbours(sparse.csr_matrix(sparse.load_npz(directory / "item_neighbours.npz"))),
+        taste=Neighbours(sparse.csr_matrix(sparse.load_npz(directory / "taste_weights.npz"))),
         popular=fallback.popular,
         popular_7d=fallback.popular_7d,
         item_of={content_id: row + 1 for row, content_id in enumerate(content_ids)},
@@ -205,11 +208,12 @@ def _check_shapes(directory: Path, artefact: Artefact) -> None:
         raise ArtefactError(
             f"the user tower of {directory} answers {embedding.shape}, not ({manifest.embedding_size},)"
         )
-    if artefact.neighbours.matrix.shape != (len(artefact.content_ids) + 1,) * 2:
-        raise ArtefactError(
-            f"{directory} has neighbours of shape {artefact.neighbours.matrix.shape}, expected a row and a column for "
-            f"each of {len(artefact.content_ids)} contents and padding"
-        )
+    for name, relation in (("neighbours", artefact.neighbours), ("taste weights", artefact.taste)):
+        if relation.matrix.shape != (len(artefact.content_ids) + 1,) * 2:
+            raise ArtefactError(
+                f"{directory} has {name} of shape {relation.matrix.shape}, expected a row and a column for each of "
+                f"{len(artefact.content_ids)} contents and padding"
+            )
     for candidates in (2, manifest.candidate_count):
         scores = artefact.rank(np.zeros((candidates, len(manifest.ranker_features)), dtype=np.float32))
         if scores.shape != (candidates,):

@@ -44,11 +44,17 @@ class ContentTable:
         return self.features.counts[:, 1]
 
     def ranking_matrix(
-        self, artefact: Artefact, subscriber: SubscriberFeatures, candidates: Indices, similarities: Floats
+        self,
+        artefact: Artefact,
+        subscriber: SubscriberFeatures,
+        consumed: frozenset[str],
+        candidates: Indices,
+        similarities: Floats,
     ) -> Floats:  # candidates, similarities: (K,) -> (K, F)
-        """What the ranker judges the candidates by."""
+        """What the ranker judges the candidates by; `consumed` is all that the subscriber ever did."""
         nearby = neighbour_scores(artefact, subscriber.recent_content_ids, candidates)
-        matrix = ranking_inputs(subscriber, self.features.at(candidates), similarities, nearby)
+        taste = taste_scores(artefact, consumed.union(subscriber.recent_content_ids), candidates)
+        matrix = ranking_inputs(subscriber, self.features.at(candidates), similarities, nearby, taste)
         if artefact.manifest.ranker_features == NAMES:
             return matrix
         columns = [NAMES.index(name) for name in artefact.manifest.ranker_features]
@@ -61,6 +67,14 @@ def neighbour_scores(
     """Item-kNN over the newest contents, as training scores its lists."""
     recent = [artefact.item_of[name] for name in recent_content_ids if name in artefact.item_of]
     return artefact.neighbours.total_similarity(recent[-NEIGHBOUR_WINDOW:], candidates)
+
+
+def taste_scores(
+    artefact: Artefact, consumed: frozenset[str], candidates: Indices
+) -> Floats:  # candidates: (K,) -> (K,)
+    """EASE over everything that was consumed, as training scores its lists."""
+    known = sorted(artefact.item_of[name] for name in consumed if name in artefact.item_of)
+    return artefact.taste.total_similarity(known, candidates)
 
 
 class FeatureReader(Protocol):

@@ -149,7 +149,9 @@ class Recommender:
         )
         if len(candidates) == 0:
             raise _NotPersonalError(FallbackReason.NO_HISTORY, subscriber, history)
-        matrix = snapshot.contents.ranking_matrix(snapshot.artefact, features, candidates, similarities)
+        matrix = snapshot.contents.ranking_matrix(
+            snapshot.artefact, features, subscriber.consumed_content_ids, candidates, similarities
+        )
         scores = snapshot.artefact.rank(matrix)  # (K,)
         best = _best_distinct(snapshot, snapshot.artefact, candidates, scores, count)
         chosen = candidates[best]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import Ridge
 
 from tests.training.columns import DAY, interactions
 from training import baselines
@@ -38,6 +39,30 @@ def test_only_the_nearest_neighbours_are_kept() -> None:
     # ties of the fifth place stay
     assert nearest == pytest.approx(np.where(everyone >= fifth, everyone, 0))
     assert (nearest > 0).sum() < (everyone > 0).sum() / 2
+
+
+def test_taste_weights_are_the_ridge_regression_of_each_content_on_all_others() -> None:
+    """EASE's closed form against scikit-learn's least squares, one content at a time."""
+    generator = np.random.default_rng(4)
+    rows = [(int(u), int(i), n) for n, (u, i) in enumerate(generator.integers([0, 1], [40, 9], size=(300, 2)))]
+    train = interactions(rows, user_count=40)
+    seen = np.zeros((40, 9))
+    seen[train.users, train.items] = 1
+    weights = baselines.taste_weights(train, 8).toarray()
+    for item in range(1, 9):
+        others = [other for other in range(1, 9) if other != item]
+        ridge = Ridge(alpha=500.0, fit_intercept=False).fit(seen[:, others], seen[:, item])
+        assert weights[others, item] == pytest.approx(ridge.coef_, abs=1e-6)
+        assert weights[item, item] == 0.0
+
+
+def test_only_the_weights_that_say_most_are_kept() -> None:
+    generator = np.random.default_rng(4)
+    rows = [(int(u), int(i), n) for n, (u, i) in enumerate(generator.integers([0, 1], [40, 31], size=(600, 2)))]
+    everything = baselines.taste_weights(interactions(rows), 30).toarray()
+    kept = baselines.taste_weights(interactions(rows), 30, kept_count=5).toarray()
+    fifth = np.sort(np.abs(everything), axis=0)[-5]
+    assert kept == pytest.approx(np.where(np.abs(everything) >= fifth, everything, 0))
 
 
 def test_lists_hold_nothing_seen_and_nothing_closed() -> None:

@@ -68,6 +68,8 @@ def test_what_is_said_of_items_and_users_stands_beside_them(tmp_path: Path) -> N
         ({"user_id": [7, None, 3, 7, 3]}, "row 2: user_id is empty"),
         ({"timestamp": ["monday"] * 5}, "timestamp is 'monday', no number; write seconds since 1970"),
         ({"timestamp": [50, 20, 1_700_000_000_000, 90, 30]}, "timestamp 1700000000000 is not in seconds"),
+        # would be before 1970 as nanoseconds of 64 bits
+        ({"timestamp": [50, 20, 10_000_000_000, 90, 30]}, "timestamp 10000000000 is not in seconds"),
         ({name: [] for name in _ROWS}, "has no rows"),
     ],
 )

@@ -1,6 +1,10 @@
 """Features of a log alone: counts up to the midnight before each cut, and nothing as late as the cut."""
 
+from dataclasses import replace
+
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.training.columns import DAY, contents, interactions
 from training.dataset import Split
@@ -33,3 +37,30 @@ def test_a_subscriber_is_known_by_what_came_before_the_cut() -> None:
     # genres are the side features before the three of type
     np.testing.assert_allclose(before.genre_affinity, catalogue.side[[1, 2], :2].mean(axis=0), rtol=1e-6)
     assert nobody.genre_affinity == ()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(1, 4), st.integers(0, 40 * 24)), min_size=1, max_size=60),
+    st.lists(st.integers(0, 41 * 24), min_size=1, max_size=6),
+    st.sampled_from([1, 24]),
+)
+def test_counts_are_those_that_counting_anew_gives(
+    rows: list[tuple[int, int, int]], cuts: list[int], every: int
+) -> None:
+    """Hours in place of days: whatever the order of the cuts, and whenever counts are made anew."""
+    hour = DAY // 24
+    in_hours = interactions(rows, user_count=4)
+    log = replace(in_hours, moments=in_hours.moments // 24)
+    moments = np.array(cuts) * hour + hour // 2
+    split = Split("loo", log, np.zeros(len(cuts), dtype=np.int64), moments, [np.array([1])] * len(cuts))
+    found = LoggedFeatures(log, contents(4), every * hour).candidates(split, np.tile([1, 2, 3, 4], (len(cuts), 1)))
+    ends = moments // (every * hour) * (every * hour)
+    expected = [
+        [
+            ((log.items == item) & (log.moments < end) & (log.moments >= end - days * DAY)).sum()
+            for days in (1, 7, 28, 99)
+        ]
+        for end in ends
+        for item in (1, 2, 3, 4)
+    ]
+    assert found.counts.tolist() == expected

@@ -192,8 +192,12 @@ def test_the_ranker_is_given_the_matrix_that_feature_repo_defines(house: Setting
         similarity = load_artefact(house.models_dir / VERSION).neighbours.matrix.toarray()
         nearby = np.array([sum(similarity[item, other] for item in recent) for other in candidates])
         scores = np.array([0.4, 0.1, 0.9, -0.2], dtype=np.float32)
-        expected = ranking_inputs.ranking_inputs(subscriber, contents, scores, nearby.astype(np.float32))
-        found = snapshot.contents.ranking_matrix(snapshot.artefact, subscriber, candidates, scores)
+        # c09 was consumed too, longer ago than the sequence reaches
+        taste = 0.5 * (nearby + similarity[9, candidates])
+        nearby, taste = nearby.astype(np.float32), taste.astype(np.float32)
+        expected = ranking_inputs.ranking_inputs(subscriber, contents, scores, nearby, taste)
+        ever = frozenset({"c01", "c09"})
+        found = snapshot.contents.ranking_matrix(snapshot.artefact, subscriber, ever, candidates, scores)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     finally:
         recommender.close()

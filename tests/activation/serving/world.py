@@ -267,6 +267,7 @@ def write_model(
     folder.mkdir(parents=True)
     np.save(folder / "content_embeddings.npy", embeddings)
     sparse.save_npz(folder / "item_neighbours.npz", sparse.csr_matrix(similarity))
+    sparse.save_npz(folder / "taste_weights.npz", sparse.csr_matrix(0.5 * similarity))
     (folder / "content_ids.json").write_text(json.dumps(list(content_ids)))
     popular = list(content_ids)
     (folder / "fallback.json").write_text(json.dumps({"popular": popular, "popular_7d": popular[::-1]}))
