@@ -76,7 +76,7 @@ def evaluate(
     protocol: Protocol,
     seed: int,
     progress: Progress,
-    config: TowerConfig | None = None,
+    config: TowerConfig,
     catalogue: Catalogue = "consumed",
 ) -> FileEvaluation:
     """Fit the models on the training side and measure their lists.
@@ -95,7 +95,7 @@ def evaluate(
     # nothing that only the held back side knows competes, in training or in the lists
     contents = replace(log.contents, is_real=shown)
     features = LoggedFeatures(split.train, contents, every=_HOUR)
-    system = fit_system(split, _cut(split.train, protocol), contents, config or TowerConfig(), features, seed, progress)
+    system = fit_system(split, _cut(split.train, protocol), contents, config, features, seed, progress)
     lists = ranked_lists(system, split, contents, features, max(CUTOFFS))
     held_back = np.concatenate(whole.relevant)
     return FileEvaluation(

@@ -9,7 +9,7 @@ import json
 import pickle
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from training.manifest import MANIFEST, Manifest
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
 from training.ranking_features import StoredFeatures
 from training.system import Relations, System, candidate_count, fit_system, ranked_lists, tuned
-from training.towers import TowerConfig
+from training.towers import read_config
 
 _log = structlog.get_logger()
 _LIST_LENGTH = 50
@@ -106,7 +106,7 @@ def train_models(run_key: str, settings: Settings) -> str:
     real = frame[~frame["is_simulated"]].reset_index(drop=True)
     interactions, contents = dataset.read_frames(real, content_frame)
     everything, _ = dataset.read_frames(frame, content_frame)
-    trained = _fit_everything(interactions, everything, contents, settings)
+    trained = _fit_everything(interactions, everything, contents, folder, settings)
     draft = folder / "trained.draft"
     with draft.open("wb") as file:
         pickle.dump(trained, file)
@@ -140,10 +140,10 @@ def clean_up(run_key: str, settings: Settings) -> None:
 
 
 def _fit_everything(
-    interactions: Interactions, everything: Interactions, contents: Contents, settings: Settings
+    interactions: Interactions, everything: Interactions, contents: Contents, folder: Path, settings: Settings
 ) -> Trained:
     features = StoredFeatures(open_store(settings), contents)
-    config = TowerConfig()
+    config = read_config(settings.two_tower_file)
 
     def progress(stage: str, epoch: int, loss: float) -> None:
         _log.info("training.epoch", stage=stage, epoch=epoch, loss=round(loss, 4))
@@ -162,7 +162,7 @@ def _fit_everything(
         # of a short history nobody may be there on both sides of the calendar's cut
         if split is calendar and not len(split.users):
             continue
-        system = fit_system(split, inner, contents, config, features, settings.seed, progress)
+        system = fit_system(split, inner, contents, config, features, settings.seed, progress, folder)
         lists.append((split, ranked_lists(system, split, contents, features, _LIST_LENGTH)))
     # everything is allowed now, articles and podcasts too
     allowed = np.arange(len(contents.content_ids) + 1) > 0
@@ -218,7 +218,7 @@ def _export(
             code_version=_code_version(),
             run_key=run_key,
             seed=settings.seed,
-            parameters=asdict(config),
+            parameters=config.model_dump(),
             sequence_length=config.sequence_length,
             embedding_size=config.embedding_size,
             ranker_features=NAMES,
@@ -258,7 +258,9 @@ def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, settings: Setting
     digest = hashlib.sha256()
     digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     digest.update("\n".join(contents["content_id"]).encode())
-    digest.update(json.dumps([asdict(TowerConfig()), settings.seed, _code_version()]).encode())
+    digest.update(
+        json.dumps([read_config(settings.two_tower_file).model_dump(), settings.seed, _code_version()]).encode()
+    )
     return f"{frame['occurred_at'].max():%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
 

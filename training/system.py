@@ -8,6 +8,7 @@ Legend: E subscribers to recommend to, N contents, K candidates.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -62,8 +63,13 @@ def fit_system(
     features: RankingFeatures,
     seed: int,
     progress: Progress,
+    checkpoints: Path | None = None,
 ) -> System:
-    """Fit on the training side of `split`; `inner` is a split of that side, whose labels teach the ranker."""
+    """Fit on the training side of `split`; `inner` is a split of that side, whose labels teach the ranker.
+
+    Args:
+        checkpoints: a folder in which a run that was broken off leaves its towers, and finds them again.
+    """
     torch.manual_seed(seed)
     retriever = TwoTower(contents.side, config)
     schedule = Schedule(
@@ -71,6 +77,7 @@ def fit_system(
         config.learning_rate,
         _quality(inner, contents),
         config.patience,
+        None if checkpoints is None else checkpoints / f"{split.protocol}.checkpoint",
     )
     tower_fitting.fit(
         retriever, inner.train.histories(), contents.is_real, schedule, seed,

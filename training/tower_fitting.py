@@ -6,6 +6,7 @@ and gradients are averaged, so that they stay one model; which rows a batch has 
 Legend: R rows of W places, P places with a target, C contents that compete, N contents.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,8 +35,8 @@ class Schedule:
         learning_rate: the highest; it rises over a tenth of the epochs and falls by half a cosine.
         quality: of the model after an epoch, higher is better; with it training ends `patience` epochs after the best
             one, whose model is kept.
-        checkpoint: where to keep the state after each epoch; a run that finds one there goes on from it, and its end is
-            that of a run without a break. Removed at the end.
+        checkpoint: where to keep the state after each epoch; a run that finds its own there goes on from it, and its
+            end is that of a run without a break. It stays when training has ended, for a run of several trainings.
     """
 
     epochs: int
@@ -62,20 +63,35 @@ def fit(
     model.to(device)
     counts = np.bincount(histories.items, minlength=len(allowed))
     model.contents.is_known.copy_(torch.from_numpy(counts > 0).unsqueeze(1))
-    run = _Run(model, _Loss(model, _Competitors(np.flatnonzero(allowed), counts, model.config)), schedule, seed, device)
+    loss = _Loss(model, _Competitors(np.flatnonzero(allowed), counts, model.config))
+    run = _Run(model, loss, schedule, _name(model, histories, allowed, schedule, seed), seed, device)
     run.resume()
     while run.epoch < schedule.epochs and not run.is_over():
-        loss = run.one_epoch(histories)
-        on_epoch(run.epoch - 1, loss)
+        mean = run.one_epoch(histories)
         run.keep()
+        on_epoch(run.epoch - 1, mean)
     run.finish()
     model.to("cpu").eval()
+
+
+def _name(model: TwoTower, histories: Histories, allowed: Bools, schedule: Schedule, seed: int) -> str:
+    """Tells one training from another: by what it starts from, what it learns from and how."""
+    digest = hashlib.sha256(model.config.model_dump_json().encode())
+    digest.update(f"{schedule.epochs} {schedule.learning_rate} {schedule.patience} {seed}".encode())
+    for values in (histories.items, histories.moments, histories.completions, histories.bounds, allowed):
+        digest.update(np.ascontiguousarray(values).data)
+    for weights in model.parameters():
+        digest.update(np.ascontiguousarray(weights.detach().cpu().numpy()).data)
+    return digest.hexdigest()
 
 
 class _Run:
     """Everything that a break must not lose."""
 
-    def __init__(self, model: TwoTower, loss: "_Loss", schedule: Schedule, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, model: TwoTower, loss: "_Loss", schedule: Schedule, name: str, seed: int, device: torch.device
+    ) -> None:
+        self._name = name
         self._model = model
         self._loss = loss
         self._schedule = schedule
@@ -125,6 +141,7 @@ class _Run:
             return
         draft = self._schedule.checkpoint.with_suffix(".draft")
         state = {
+            "name": self._name,
             "model": self._model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.bit_generator.state,
@@ -140,6 +157,8 @@ class _Run:
             return
         # written by this class on this machine: numbers, and the state of numpy's generator
         state = torch.load(self._schedule.checkpoint, weights_only=False)
+        if state["name"] != self._name:
+            return
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.bit_generator.state = state["generator"]
@@ -149,8 +168,6 @@ class _Run:
     def finish(self) -> None:
         if self._best is not None:
             self._model.load_state_dict(self._best[2])
-        if self._schedule.checkpoint is not None and _is_first():
-            self._schedule.checkpoint.unlink(missing_ok=True)
 
 
 class _Competitors:

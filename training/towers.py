@@ -7,13 +7,17 @@ Legend: B requests, R rows of W places, L positions, D embedding size, N content
 """
 
 import math
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from marquee.errors import MarqueeError
 from training.histories import SECOND, Floats, Histories, Ints
 
 _DAYPARTS = 8
@@ -21,26 +25,57 @@ _DAYPARTS = 8
 _TIME_BUCKETS = 64
 
 
-@dataclass(frozen=True)
-class TowerConfig:
-    """Sizes and the schedule of training."""
+class TowerConfigError(MarqueeError):
+    """The file that configures the towers cannot be used."""
 
-    embedding_size: int = 64
-    sequence_length: int = 50
-    block_count: int = 2
-    head_count: int = 2
-    dropout: float = 0.3
-    id_dropout: float = 0.0
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
-    batch_size: int = 48
-    epochs: int = 20
-    temporal_epochs: int = 8
-    tuning_epochs: int = 2
-    full_softmax_up_to: int = 8192
-    negative_count: int = 4096
-    dropped_below: float = 0.1
-    patience: int = 3
+
+class TowerConfig(BaseModel):
+    """Sizes and the schedule of training; two_tower.yml says what each is, and has the values in use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    embedding_size: int = Field(64, ge=4)
+    sequence_length: int = Field(50, ge=2)
+    block_count: int = Field(2, ge=1)
+    head_count: int = Field(2, ge=1)
+    dropout: float = Field(0.3, ge=0, lt=1)
+    id_dropout: float = Field(0.0, ge=0, lt=1)
+    learning_rate: float = Field(3e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    batch_size: int = Field(48, ge=1)
+    epochs: int = Field(20, ge=1)
+    temporal_epochs: int = Field(8, ge=1)
+    patience: int = Field(3, ge=1)
+    tuning_epochs: int = Field(2, ge=1)
+    full_softmax_up_to: int = Field(8192, ge=0)
+    negative_count: int = Field(4096, ge=1)
+    dropped_below: float = Field(0.1, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        if self.embedding_size % self.head_count:
+            raise ValueError(f"embedding_size {self.embedding_size} is no multiple of head_count {self.head_count}")
+        return self
+
+
+def read_config(path: Path) -> TowerConfig:
+    """The towers' configuration.
+
+    Raises:
+        TowerConfigError: the file is not there, or a value is none; the message names file, field and remedy.
+    """
+    try:
+        return TowerConfig.model_validate(yaml.safe_load(path.read_text()) or {})
+    except OSError as error:
+        raise TowerConfigError(f"{path}: {error.strerror}; MARQUEE_TWO_TOWER_FILE names the file") from None
+    except yaml.YAMLError as error:
+        raise TowerConfigError(f"{path}: is no YAML ({error})") from None
+    except ValidationError as error:
+        said = error.errors()[0]
+        field = ".".join(map(str, said["loc"])) or "the whole"
+        raise TowerConfigError(
+            f"{path}: {field} is {said['input']!r}: {said['msg']}; see training/two_tower.yml"
+        ) from None
 
 
 class ContentTower(nn.Module):

@@ -30,7 +30,7 @@ def evaluate(
     users: Annotated[Path | None, typer.Option(help="Parquet with user_id and properties to show figures by.")] = None,
     topk_out: Annotated[Path | None, typer.Option(help="Parquet to write: user_id, item_id, rank, score.")] = None,
     model: Annotated[
-        Literal["marquee", "two_tower", "item_knn", "popularity_7d", "popularity"],
+        Literal["marquee", "two_tower", "ease", "item_knn", "popularity_7d", "popularity"],
         typer.Option(help="Whose lists --topk-out has."),
     ] = "marquee",
     catalogue: Annotated[
@@ -44,8 +44,11 @@ def evaluate(
 
     from training import file_evaluation
     from training.interaction_files import read_interactions
+    from training.towers import read_config
 
-    torch.set_num_threads(load_settings().torch_threads)
+    settings = load_settings()
+    config = read_config(settings.two_tower_file)
+    torch.set_num_threads(settings.torch_threads)
     log = read_interactions(interactions, content, users)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn(),
@@ -56,7 +59,7 @@ def evaluate(
         def show(stage: str, epoch: int, loss: float) -> None:
             bars.update(task, description=f"{stage}, epoch {epoch + 1}", loss=f"loss {loss:.3f}")
 
-        found = file_evaluation.evaluate(log, protocol, seed, show, catalogue=catalogue)
+        found = file_evaluation.evaluate(log, protocol, seed, show, config, catalogue)
     _console.print(_table(found))
     _console.print(_group_table(found, model))
     if topk_out is not None:

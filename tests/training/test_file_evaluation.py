@@ -15,7 +15,7 @@ from training.interaction_files import LoggedInteractions, read_interactions
 from training.towers import TowerConfig
 
 _PEOPLE, _ITEMS, _LENGTH = 80, 40, 16
-_MODELS = ("popularity", "popularity_7d", "item_knn", "two_tower", "marquee")
+_MODELS = ("popularity", "popularity_7d", "item_knn", "ease", "two_tower", "marquee")
 _QUICK = TowerConfig(embedding_size=32, sequence_length=16, block_count=1, head_count=1, epochs=12, temporal_epochs=12)
 
 
@@ -68,7 +68,7 @@ def test_figures_are_those_of_the_lists_as_anybody_counts_them(
     assert len(found.split.users) == len(wanted)
 
 
-@pytest.mark.parametrize("model", ["two_tower", "marquee", "popularity", "popularity_7d", "item_knn"])
+@pytest.mark.parametrize("model", _MODELS)
 def test_no_list_repeats_an_item_or_holds_one_that_was_seen(
     found: FileEvaluation, log: LoggedInteractions, file: Path, model: str
 ) -> None:

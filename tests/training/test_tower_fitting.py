@@ -43,7 +43,7 @@ def _share_found(model: TwoTower) -> float:
 
 @pytest.mark.parametrize("full_up_to", [8192, 0])
 def test_it_learns_what_follows_what_with_all_competing_or_some(full_up_to: int) -> None:
-    model = _model(replace(SMALL, full_softmax_up_to=full_up_to, negative_count=6))
+    model = _model(SMALL.model_copy(update={"full_softmax_up_to": full_up_to, "negative_count": 6}))
     fit(model, _cycle(30, 40), _EVERYTHING, Schedule(8, 1e-2), seed=1)
     assert _share_found(model) == 1.0
 
@@ -69,7 +69,7 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(tmp_path: Path) -> N
     kept = replace(schedule, checkpoint=tmp_path / "towers.checkpoint")
 
     def break_off(epoch: int, _: float) -> None:
-        if epoch == 3:
+        if epoch == 2:
             raise _BrokenOffError
 
     with pytest.raises(_BrokenOffError):
@@ -79,7 +79,12 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(tmp_path: Path) -> N
     fit(again, _cycle(20, 10), _EVERYTHING, kept, seed=1, on_epoch=lambda epoch, _: epochs.append(epoch))
     assert epochs == [3, 4]
     assert (towers.embed_contents(again) == towers.embed_contents(whole)).all()
-    assert not kept.checkpoint.exists()
+    # what has ended is not done again, and what is another training does not go on from it
+    ended, other = _model(), _model()
+    fit(ended, _cycle(20, 10), _EVERYTHING, kept, seed=1, on_epoch=break_off)
+    assert (towers.embed_contents(ended) == towers.embed_contents(whole)).all()
+    fit(other, _cycle(20, 10), _EVERYTHING, kept, seed=2, on_epoch=lambda epoch, _: epochs.append(epoch))
+    assert epochs == [3, 4, 0, 1, 2, 3, 4]
 
 
 def test_training_ends_when_it_gets_no_better_and_keeps_the_best() -> None:
@@ -97,7 +102,7 @@ def test_training_ends_when_it_gets_no_better_and_keeps_the_best() -> None:
 
 
 def test_contents_that_do_not_compete_are_not_pushed_away() -> None:
-    model = _model(replace(SMALL, weight_decay=0.0))
+    model = _model(SMALL.model_copy(update={"weight_decay": 0.0}))
     before = model.contents.ids.weight.detach().clone()
     allowed = _EVERYTHING.copy()
     allowed[12] = False
@@ -129,7 +134,9 @@ def test_what_was_given_up_at_once_is_recommended_less() -> None:
 
 def test_chances_of_the_drawn_are_as_often_as_they_are_drawn() -> None:
     counts = np.array([0, *range(1, 41)])
-    drawer = _Competitors(np.arange(1, 41), counts, replace(SMALL, full_softmax_up_to=0, negative_count=10))
+    drawer = _Competitors(
+        np.arange(1, 41), counts, SMALL.model_copy(update={"full_softmax_up_to": 0, "negative_count": 10})
+    )
     generator = np.random.default_rng(3)
     seen, chance = np.zeros(41), np.zeros(41)
     for _ in range(4_000):

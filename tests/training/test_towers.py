@@ -1,13 +1,16 @@
 """The two towers: causal, blind to padding and to neighbours in a row, and aware of time."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from marquee.settings import Settings
 from tests.training.columns import contents, histories
 from training import towers
 from training.histories import SECOND
-from training.towers import Dropout, TowerConfig, TwoTower
+from training.towers import Dropout, TowerConfig, TowerConfigError, TwoTower
 
 SMALL = TowerConfig(embedding_size=16, sequence_length=8, block_count=1, dropout=0.1, batch_size=16, learning_rate=1e-2)
 _HOUR = 3_600
@@ -131,3 +134,29 @@ def test_dropout_keeps_the_mean_and_does_nothing_in_use() -> None:
     assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
     assert torch.equal(drop.eval()(values), values)
+
+
+def test_the_file_in_use_is_read(tmp_path: Path) -> None:
+    assert towers.read_config(Settings().two_tower_file).sequence_length == 50
+    path = tmp_path / "own.yml"
+    path.write_text("embedding_size: 32\nepochs: 3\n")
+    assert towers.read_config(path) == TowerConfig(embedding_size=32, epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epochs: none", "epochs is 'none': .*integer"),
+        ("dropout: 1.5", "dropout is 1.5: .*less than 1"),
+        ("layers: 3", "layers is 3: .*not permitted"),
+        ("embedding_size: 9", "embedding_size 9 is no multiple of head_count 2"),
+        ("a: [", "is no YAML"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "own.yml"
+    path.write_text(text)
+    with pytest.raises(TowerConfigError, match=f"own.yml: .*{message}"):
+        towers.read_config(path)
+    with pytest.raises(TowerConfigError, match="MARQUEE_TWO_TOWER_FILE"):
+        towers.read_config(tmp_path / "gone.yml")
