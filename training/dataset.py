@@ -6,6 +6,7 @@ from 1, 0 is no item.
 Legend: M interactions, N contents, U subscribers, G genres.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,20 +15,53 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from feature_repo.columns import CONTENT_TYPES
+from training.content_text import words_of
 from training.histories import Floats, Histories, Ints, Items
 
 # nanoseconds
 DAY = 86_400 * 10**9
+UNKNOWN = np.iinfo(np.int64).max
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The catalogue: ids (N), side features (N + 1, S) with row 0 for padding, and which items are real (N + 1)."""
+    """The catalogue; row 0 of every column stands for no content.
+
+    Attributes:
+        content_ids: (N,)
+        side: (N + 1, S) genres, then the type, one-hot.
+        words, word_weights: (N + 1, T) as `content_text.words_of` has them.
+        published: (N + 1,) nanoseconds since 1970, UNKNOWN where nobody knows.
+        is_real: (N + 1,) what may be learnt from real interactions and measured.
+    """
 
     content_ids: tuple[str, ...]
     side: Floats
+    words: Ints
+    word_weights: Floats
+    published: Ints
     is_real: Bools
+
+    @classmethod
+    def of(
+        cls, content_ids: tuple[str, ...], side: Floats, texts: Sequence[str], published: Ints, is_real: Bools
+    ) -> Self:
+        """From columns of N contents."""
+        words, weights = words_of(texts)
+
+        def after_none(values: NDArray, none: float) -> NDArray:  # type: ignore[type-arg]
+            first = np.full((1, *values.shape[1:]), none, dtype=values.dtype)
+            return np.concatenate([first, values])
+
+        return cls(
+            content_ids,
+            after_none(side, 0),
+            after_none(words, 0),
+            after_none(weights, 0),
+            after_none(published, UNKNOWN),
+            after_none(is_real, False),
+        )
 
 
 @dataclass(frozen=True)
@@ -102,7 +136,7 @@ def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Int
     Args:
         interactions: subscriber_id, content_id, occurred_at, watched_fraction; in the order of time, ties in the order
             of events.
-        contents: content_id, content_type, genre_vector, is_simulated.
+        contents: content_id, content_type, title, genre_vector, published_at, is_simulated.
     """
     contents = contents.sort_values("content_id", kind="stable").reset_index(drop=True)
     content_ids = tuple(contents["content_id"])
@@ -120,12 +154,20 @@ def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Int
             # as ftr_subscriber__sequence has it
             completions=interactions["watched_fraction"].fillna(0.5).to_numpy(dtype=np.float32),
         ),
-        Contents(
-            content_ids=content_ids,
-            side=np.concatenate([np.zeros((1, side.shape[1]), dtype=np.float32), side]),
-            is_real=np.concatenate([[False], ~contents["is_simulated"].to_numpy(dtype=bool)]),
+        Contents.of(
+            content_ids,
+            side,
+            contents["title"].fillna("").tolist(),
+            moments_of(contents["published_at"]),
+            ~contents["is_simulated"].to_numpy(dtype=bool),
         ),
     )
+
+
+def moments_of(moments: pd.Series) -> Ints:
+    """Nanoseconds since 1970, UNKNOWN where there is none."""
+    nanoseconds = moments.dt.as_unit("ns").astype("int64").to_numpy()
+    return np.where(moments.isna(), UNKNOWN, nanoseconds)
 
 
 def leave_last_out(interactions: Interactions, shortest: int = 2) -> Split:

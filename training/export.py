@@ -17,7 +17,7 @@ from feature_repo.ranking_inputs import NAMES
 from training.dataset import Contents
 from training.manifest import MANIFEST, Manifest, checksum
 from training.system import System
-from training.towers import embed_contents
+from training.towers import ServedTower, embed_contents
 
 
 def export(
@@ -60,7 +60,7 @@ def _write_programs(folder: Path, system: System) -> None:
     batch, count = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("count", min=1, max=100_000)
     # examples of two and more, since a dimension of one would be taken for a constant
     tower = torch.export.export(
-        system.retriever.eval(),
+        ServedTower(embed_contents(system.retriever), system.retriever.subscribers).eval(),
         (
             torch.ones(2, length, dtype=torch.int64),
             torch.ones(2, length, dtype=torch.int64),

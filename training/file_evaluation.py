@@ -12,7 +12,7 @@ import pandas as pd
 
 from marquee.errors import MarqueeError
 from training import dataset, evaluation, metrics
-from training.dataset import Bools, Interactions, Split
+from training.dataset import UNKNOWN, Bools, Contents, Interactions, Split
 from training.evaluation import MetricRow
 from training.interaction_files import LoggedInteractions
 from training.ranked_lists import RankedLists, hits, list_frame
@@ -90,7 +90,7 @@ def evaluate(
     """
     whole = _cut(log.interactions, protocol)
     is_consumed = np.bincount(whole.train.items, minlength=len(log.item_ids) + 1) > 0
-    shown = is_consumed if catalogue == "consumed" else log.contents.is_real
+    shown = is_consumed if catalogue == "consumed" else _there(log.contents, whole)
     split = split_of(log.interactions, protocol, shown)
     # nothing that only the held back side knows competes, in training or in the lists
     contents = replace(log.contents, is_real=shown)
@@ -105,6 +105,13 @@ def evaluate(
         _by_group(split, lists, log, is_consumed),
         float(1 - is_consumed[held_back].mean()),
     )
+
+
+def _there(contents: Contents, split: Split) -> Bools:
+    """All contents but those of which it is known that they were published after the last cut.  # (N + 1,)"""
+    is_there = (contents.published == UNKNOWN) | (contents.published < split.cuts.max())
+    shown: Bools = contents.is_real & is_there
+    return shown
 
 
 def topk(found: FileEvaluation, log: LoggedInteractions, model: str) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from feature_repo.columns import CONTENT_TYPES
 from training.column_files import ColumnFileError, read_columns, refuse_empty
-from training.dataset import Contents, Interactions
+from training.dataset import UNKNOWN, Contents, Interactions
 from training.histories import Floats, Ints
 
 _NEEDED = ("user_id", "item_id", "timestamp")
@@ -46,18 +46,23 @@ def read_interactions(
 
     Args:
         path: `user_id`, `item_id`, `timestamp`, and `completion` (share consumed, 0 to 1) where it is known.
-        content_path: `item_id`, and of each item what there is: `tags` (a list, or text with `|` or `,` between them)
-            and `content_type` (video, article or podcast; video unless said).
+        content_path: `item_id`, and of each item what there is: `tags` (a list, or text with `|` or `,` between them),
+            `title` and `text`, `published_at` (as timestamps are), and `content_type` (video, article or podcast; video
+            unless said).
         users_path: `user_id`, and properties by which figures are shown.
 
     Raises:
         ColumnFileError: a column is missing, a value is none, or a timestamp is no moment.
     """
     frame = _read(path, _NEEDED)
-    frame = frame.assign(moment=_moments(frame["timestamp"], path)).sort_values("moment", kind="stable")
+    frame = frame.assign(moment=_moments(frame["timestamp"], "timestamp", path)).sort_values("moment", kind="stable")
     frame = frame.drop_duplicates(["user_id", "item_id"], keep="first")
     users, user_ids = pd.factorize(frame["user_id"].to_numpy(), sort=True)
-    items, item_ids = pd.factorize(frame["item_id"].to_numpy(), sort=True)
+    consumed = frame["item_id"].unique()
+    about_items = _said_of("item_id", consumed, content_path)
+    # what nobody consumed is in the catalogue too
+    item_ids = np.unique(np.concatenate([consumed, about_items.index.to_numpy()]))
+    items = np.searchsorted(item_ids, frame["item_id"].to_numpy())
     interactions = Interactions(
         subscriber_ids=tuple(map(str, user_ids)),
         users=users.astype(np.int32),
@@ -65,9 +70,9 @@ def read_interactions(
         moments=frame["moment"].to_numpy(),
         completions=_completions(frame, path),
     )
-    return LoggedInteractions(
-        interactions, _contents(item_ids, content_path), user_ids, item_ids, _about("user_id", user_ids, users_path)
-    )
+    contents = _contents(about_items.reindex(item_ids), content_path or path)
+    groups = _said_of("user_id", user_ids, users_path).reindex(user_ids).reset_index(drop=True)
+    return LoggedInteractions(interactions, contents, user_ids, item_ids, groups)
 
 
 def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -76,19 +81,19 @@ def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
     return frame
 
 
-def _moments(timestamps: pd.Series, path: Path) -> Ints:
+def _moments(timestamps: pd.Series, name: str, path: Path) -> Ints:
     """Nanoseconds since 1970."""
     if pd.api.types.is_datetime64_any_dtype(timestamps):
         nanoseconds: Ints = timestamps.dt.as_unit("ns").astype("int64").to_numpy()
         return nanoseconds
     if not pd.api.types.is_numeric_dtype(timestamps) or pd.api.types.is_bool_dtype(timestamps):
         raise ColumnFileError(
-            f"{path}: timestamp is {timestamps.iloc[0]!r}, no number; write seconds since 1970, or a Parquet timestamp"
+            f"{path}: {name} is {timestamps.iloc[0]!r}, no number; write seconds since 1970, or a Parquet timestamp"
         )
     values = timestamps.to_numpy(dtype=np.float64)
     if not np.isfinite(values).all() or np.abs(values).max() >= _LATEST_SECONDS:
         value = values[~np.isfinite(values) | (np.abs(values) >= _LATEST_SECONDS)][0]
-        raise ColumnFileError(f"{path}: timestamp {value:.0f} is not in seconds since 1970; divide it if it is finer")
+        raise ColumnFileError(f"{path}: {name} {value:.0f} is not in seconds since 1970; divide it if it is finer")
     seconds = timestamps.to_numpy()
     if np.issubdtype(seconds.dtype, np.integer):
         return np.asarray(seconds.astype(np.int64) * _SECOND, dtype=np.int64)
@@ -108,22 +113,25 @@ def _completions(frame: pd.DataFrame, path: Path) -> Floats:
     return values
 
 
-def _about(key: str, ids: np.ndarray, path: Path | None) -> pd.DataFrame:
-    """What the file at `path` says of `ids`, in their order; no column where there is no file."""
+def _said_of(key: str, ids: np.ndarray, path: Path | None) -> pd.DataFrame:
+    """What the file at `path` says, by `key`; nothing where there is no file.
+
+    Raises:
+        ColumnFileError: it says nothing of any of `ids`.
+    """
     if path is None:
-        return pd.DataFrame(index=range(len(ids)))
+        return pd.DataFrame(index=ids)
     said = _read(path, (key,)).drop_duplicates(key, keep="last").set_index(key)
-    about = said.reindex(ids)
     if not said.index.isin(ids).any():
         raise ColumnFileError(
             f"{path}: {key} {said.index[0]!r} and the others are not among the interactions', which are such as "
             f"{ids[0]!r}; write both in the same way"
         )
-    return about.reset_index(drop=True)
+    return said
 
 
-def _contents(item_ids: np.ndarray, path: Path | None) -> Contents:
-    frame = _about("item_id", item_ids, path)
+def _contents(frame: pd.DataFrame, path: Path) -> Contents:
+    """Of a row an item."""
     tags = [_tags_of(said) for said in frame["tags"]] if "tags" in frame else [()] * len(frame)
     counts = pd.Series([tag for of_one in tags for tag in of_one], dtype=object).value_counts(sort=False)
     chosen = sorted(counts.index, key=lambda tag: (-counts[tag], tag))[:_MOST_TAGS]
@@ -141,11 +149,20 @@ def _contents(item_ids: np.ndarray, path: Path | None) -> Contents:
         )
     types = np.stack([kinds == name for name in CONTENT_TYPES], axis=1).astype(np.float32)
     side = np.concatenate([genres, types], axis=1)
-    return Contents(
-        content_ids=tuple(map(str, item_ids)),
-        side=np.concatenate([np.zeros((1, side.shape[1]), dtype=np.float32), side]),
-        is_real=np.arange(len(item_ids) + 1) > 0,
-    )
+    texts = [""] * len(frame)
+    for name in ("title", "text"):
+        if name in frame:
+            texts = [f"{text} {said}" for text, said in zip(texts, frame[name].fillna(""), strict=True)]
+    # tags beside the commonest are words
+    texts = [
+        " ".join([text, *(tag.replace(" ", "_") for tag in of_one if tag not in column_of)])
+        for text, of_one in zip(texts, tags, strict=True)
+    ]
+    published = np.full(len(frame), UNKNOWN)
+    if "published_at" in frame:
+        known = frame["published_at"].notna().to_numpy()
+        published[known] = _moments(frame.loc[known, "published_at"], "published_at", path)
+    return Contents.of(tuple(map(str, frame.index)), side, texts, published, np.ones(len(frame), dtype=bool))
 
 
 def _tags_of(said: object) -> tuple[str, ...]:

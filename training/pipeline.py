@@ -72,7 +72,8 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
         )
         contents = pd.DataFrame(
             connection.execute(
-                "select content_id, content_type, genre_vector, is_simulated from features.ftr_content__profile "
+                "select content_id, profile.content_type, title, genre_vector, published_at, profile.is_simulated "
+                "from features.ftr_content__profile as profile inner join marts.dim_content using (content_id) "
                 "order by content_id"
             ).fetchall()
         )
@@ -164,9 +165,8 @@ def _fit_everything(
             continue
         system = fit_system(split, inner, contents, config, features, settings.seed, progress, folder)
         lists.append((split, ranked_lists(system, split, contents, features, _LIST_LENGTH)))
-    # everything is allowed now, articles and podcasts too
-    allowed = np.arange(len(contents.content_ids) + 1) > 0
-    tuned(system.retriever, everything, allowed, settings.seed, progress, "final: tuning")
+    # articles and podcasts too
+    tuned(system.retriever, everything, settings.seed, progress, "final: tuning")
     served = System(system.retriever, system.ranker, Relations.of(everything, len(contents.content_ids)))
     return Trained(served, contents, lists, _fallback(everything, contents))
 

@@ -15,7 +15,7 @@ from feast import FeatureStore
 
 from feature_repo import historical
 from feature_repo.columns import CONTENT_TYPES, ContentFeatures, SubscriberFeatures, content_features
-from training.dataset import DAY, Contents, Interactions, Split
+from training.dataset import DAY, UNKNOWN, Contents, Interactions, Split
 from training.histories import Floats, Ints
 
 # in days, as ftr_content__popularity counts them; the last is ever
@@ -65,7 +65,8 @@ class StoredFeatures:
 class LoggedFeatures:
     """From a log of interactions: the same counts, where the store has no other word on a content than what it counts.
 
-    A content is as old as its first interaction, and nobody says how much of it was watched.
+    A content of which nobody knows when it was published is as old as its first interaction, and nobody says how much
+    of it was watched.
 
     Args:
         every: after how many nanoseconds counts are made anew; the store's are at midnight.
@@ -75,8 +76,9 @@ class LoggedFeatures:
         self._log = log
         self._contents = contents
         self._every = every
-        self._first = np.full(len(contents.content_ids) + 1, np.iinfo(np.int64).max)
-        np.minimum.at(self._first, log.items, log.moments)
+        first = np.full(len(contents.content_ids) + 1, UNKNOWN)
+        np.minimum.at(first, log.items, log.moments)
+        self._first = np.where(contents.published == UNKNOWN, first, contents.published)
 
     def subscribers(self, split: Split) -> list[SubscriberFeatures]:
         genres = self._contents.side[:, :-_TYPE_COUNT]

@@ -18,7 +18,7 @@ from scipy import sparse
 from feature_repo.candidates import choose_candidates
 from feature_repo.ranking_inputs import NEIGHBOUR_WINDOW
 from training import baselines, metrics, ranker, tower_fitting, towers
-from training.dataset import Bools, Contents, Interactions, Split
+from training.dataset import Contents, Interactions, Split
 from training.evaluation import K
 from training.histories import Floats, Histories, Ints
 from training.ranked_lists import RankedLists, hits, joined
@@ -71,7 +71,7 @@ def fit_system(
         checkpoints: a folder in which a run that was broken off leaves its towers, and finds them again.
     """
     torch.manual_seed(seed)
-    retriever = TwoTower(contents.side, config)
+    retriever = TwoTower(contents, config)
     schedule = Schedule(
         config.temporal_epochs if split.protocol == "temporal" else config.epochs,
         config.learning_rate,
@@ -80,21 +80,19 @@ def fit_system(
         None if checkpoints is None else checkpoints / f"{split.protocol}.checkpoint",
     )
     tower_fitting.fit(
-        retriever, inner.train.histories(), contents.is_real, schedule, seed,
+        retriever, inner.train.histories(), schedule, seed,
         lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
     )  # fmt: skip
     fitted = _fitted_ranker(retriever, inner, contents, features, seed)
-    tuned(retriever, split.train, contents.is_real, seed, progress, f"{split.protocol}: tuning")
+    tuned(retriever, split.train, seed, progress, f"{split.protocol}: tuning")
     return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids)))
 
 
-def tuned(
-    retriever: TwoTower, interactions: Interactions, allowed: Bools, seed: int, progress: Progress, name: str
-) -> None:
+def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: Progress, name: str) -> None:
     """Take newer interactions in, by a few epochs at a third of the learning rate."""
     schedule = Schedule(retriever.config.tuning_epochs, retriever.config.learning_rate / 3)
     tower_fitting.fit(
-        retriever, interactions.histories(), allowed, schedule, seed + 1,
+        retriever, interactions.histories(), schedule, seed + 1,
         lambda epoch, loss: progress(name, epoch, loss),
     )  # fmt: skip
 

@@ -18,7 +18,6 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from training.dataset import Bools
 from training.histories import Floats, Histories, Ints, Rows, Windows, filled, packed, windows
 from training.towers import TowerConfig, TwoTower
 
@@ -49,22 +48,20 @@ class Schedule:
 def fit(
     model: TwoTower,
     histories: Histories,
-    allowed: Bools,
     schedule: Schedule,
     seed: int,
     on_epoch: Progress = lambda _epoch, _loss: None,
 ) -> None:
-    """Train in place to predict each next content by softmax over the catalogue.
+    """Train in place to predict each next content by softmax over those that anybody consumed.
 
-    Args:
-        allowed: (N + 1,) the contents that compete in the softmax, among them all of `histories`.
+    The others must not learn from the competition that nobody wants them: what nobody consumed may be new.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.to(device)
-    counts = np.bincount(histories.items, minlength=len(allowed))
+    counts = np.bincount(histories.items, minlength=len(model.contents.side))
     model.contents.is_known.copy_(torch.from_numpy(counts > 0).unsqueeze(1))
-    loss = _Loss(model, _Competitors(np.flatnonzero(allowed), counts, model.config))
-    run = _Run(model, loss, schedule, _name(model, histories, allowed, schedule, seed), seed, device)
+    loss = _Loss(model, _Competitors(np.flatnonzero(counts), counts, model.config))
+    run = _Run(model, loss, schedule, _name(model, histories, schedule, seed), seed, device)
     run.resume()
     while run.epoch < schedule.epochs and not run.is_over():
         mean = run.one_epoch(histories)
@@ -74,11 +71,11 @@ def fit(
     model.to("cpu").eval()
 
 
-def _name(model: TwoTower, histories: Histories, allowed: Bools, schedule: Schedule, seed: int) -> str:
+def _name(model: TwoTower, histories: Histories, schedule: Schedule, seed: int) -> str:
     """Tells one training from another: by what it starts from, what it learns from and how."""
     digest = hashlib.sha256(model.config.model_dump_json().encode())
     digest.update(f"{schedule.epochs} {schedule.learning_rate} {schedule.patience} {seed}".encode())
-    for values in (histories.items, histories.moments, histories.completions, histories.bounds, allowed):
+    for values in (histories.items, histories.moments, histories.completions, histories.bounds):
         digest.update(np.ascontiguousarray(values).data)
     for weights in model.parameters():
         digest.update(np.ascontiguousarray(weights.detach().cpu().numpy()).data)

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from marquee.errors import MarqueeError
+from training.content_text import WORD_COUNT
+from training.dataset import Contents
 from training.histories import SECOND, Floats, Histories, Ints
 
 _DAYPARTS = 8
@@ -79,23 +81,31 @@ def read_config(path: Path) -> TowerConfig:
 
 
 class ContentTower(nn.Module):
-    """An embedding a content: its id's own part and a linear map of its side features.
+    """An embedding a content: its id's own part, a linear map of its side features, and its words'.
 
     A content that nobody consumed in training has no part of its own. Some of the others go without theirs at every
     step of training (id dropout, as in DropoutNet, Volkovs et al. 2017), so that features learn to speak alone.
     """
 
-    def __init__(self, side: Floats, config: TowerConfig) -> None:
+    def __init__(self, contents: Contents, config: TowerConfig) -> None:
         super().__init__()
         size = config.embedding_size
         self.id_dropout = config.id_dropout
-        self.ids = nn.Embedding(len(side), size, padding_idx=0)
+        self.ids = nn.Embedding(len(contents.side), size, padding_idx=0)
         nn.init.normal_(self.ids.weight, std=size**-0.5)
-        self.side_map = nn.Linear(side.shape[1], size, bias=False)
+        self.side_map = nn.Linear(contents.side.shape[1], size, bias=False)
+        self.word_map = None
+        if contents.words.shape[1]:
+            self.word_map = nn.EmbeddingBag(WORD_COUNT, size, mode="sum", padding_idx=0)
+            nn.init.zeros_(self.word_map.weight)
         self.side: Tensor
+        self.words: Tensor
+        self.word_weights: Tensor
         self.is_known: Tensor
-        self.register_buffer("side", torch.from_numpy(side))
-        self.register_buffer("is_known", torch.zeros(len(side), 1))
+        self.register_buffer("side", torch.from_numpy(contents.side))
+        self.register_buffer("words", torch.from_numpy(contents.words))
+        self.register_buffer("word_weights", torch.from_numpy(contents.word_weights))
+        self.register_buffer("is_known", torch.zeros(len(contents.side), 1))
 
     def forward(self, items: Tensor) -> Tensor:
         """Embeddings of `items`; of item 0 all zero.  # (C,) -> (C, D)"""
@@ -103,6 +113,8 @@ class ContentTower(nn.Module):
         if self.training and self.id_dropout > 0.0:
             own = own * (torch.rand(own.shape, device=own.device) >= self.id_dropout)
         weights: Tensor = self.ids(items) * own + self.side_map(self.side[items])
+        if self.word_map is not None:
+            weights = weights + self.word_map(self.words[items], per_sample_weights=self.word_weights[items])
         return weights
 
 
@@ -206,15 +218,51 @@ class SubscriberTower(nn.Module):
         by_block: Tensor = bias.view(*bias.shape[:3], len(self.blocks), -1).permute(3, 0, 4, 1, 2)
         return by_block
 
+    def at_request(
+        self, embedded: Tensor, is_item: Tensor, moments: Tensor, completions: Tensor, asked: Tensor
+    ) -> Tensor:
+        """Embedding of each subscriber at the moment of a request.  # (B, D)
+
+        Args:
+            embedded: (B, L, D) what was consumed, oldest first, nothing to the left of the oldest.
+            is_item: (B, L) where something is.
+            moments: (B, L) seconds.
+            completions: (B, L) NaN where nobody knows.
+            asked: (B,) seconds of the request.
+        """
+        embedded = torch.cat([torch.zeros_like(embedded[:, :1]), embedded], dim=1)
+        is_item = torch.cat([torch.zeros_like(is_item[:, :1]), is_item], dim=1)
+        moments = torch.cat([torch.zeros_like(moments[:, :1]), moments], dim=1)
+        completions = torch.cat([torch.full_like(completions[:, :1], math.nan), completions], dim=1)
+        # each place was asked when the next one was consumed
+        until = torch.cat([moments[:, 1:], asked.unsqueeze(1)], dim=1)
+        width = is_item.shape[1]
+        steps = torch.arange(width, device=is_item.device)
+        causal = steps.unsqueeze(1) >= steps.unsqueeze(0)
+        # what is to the left of the oldest sees the beginning alone
+        together = causal & (is_item | (steps == 0)).unsqueeze(1)
+        last: Tensor = self(embedded, is_item, completions, moments, until, together)[:, -1]
+        return last
+
 
 class TwoTower(nn.Module):
     """Subscriber tower over the content tower's embeddings; the score of a content is a dot product."""
 
-    def __init__(self, side: Floats, config: TowerConfig) -> None:
+    def __init__(self, contents: Contents, config: TowerConfig) -> None:
         super().__init__()
         self.config = config
-        self.contents = ContentTower(side, config)
+        self.contents = ContentTower(contents, config)
         self.subscribers = SubscriberTower(config)
+
+
+class ServedTower(nn.Module):
+    """The subscriber tower over a finished table of contents, as it is exported."""
+
+    def __init__(self, table: Floats, subscribers: SubscriberTower) -> None:  # (N + 1, D)
+        super().__init__()
+        self.table: Tensor
+        self.register_buffer("table", torch.from_numpy(table))
+        self.subscribers = subscribers
 
     def forward(self, items: Tensor, moments: Tensor, completions: Tensor, asked: Tensor) -> Tensor:
         """The subscriber's embedding at the moment of each request.  # (B, D)
@@ -225,22 +273,7 @@ class TwoTower(nn.Module):
             completions: (B, L) NaN where nobody knows.
             asked: (B,) int64 seconds of the request.
         """
-        first = torch.zeros_like(items[:, :1])
-        items = torch.cat([first, items], dim=1)
-        moments = torch.cat([first, moments], dim=1)
-        completions = torch.cat([torch.full_like(completions[:, :1], math.nan), completions], dim=1)
-        is_item = items > 0
-        # each place was asked when the next one was consumed
-        until = torch.cat([moments[:, 1:], asked.unsqueeze(1)], dim=1)
-        width = items.shape[1]
-        causal = torch.ones(width, width, dtype=torch.bool, device=items.device).tril()
-        is_there = is_item.clone()
-        is_there[:, 0] = True
-        together = causal & is_there.unsqueeze(1)
-        # what is to the left of the oldest sees the beginning alone
-        states = self.subscribers(self.contents(items), is_item, completions, moments, until, together)
-        last: Tensor = states[:, -1]
-        return last
+        return self.subscribers.at_request(self.table[items], items > 0, moments, completions, asked)
 
 
 def _daypart(seconds: Tensor) -> Tensor:
@@ -267,7 +300,7 @@ def embed_subscribers(model: TwoTower, histories: Histories, asked: Ints, batch_
         histories: of E subscribers.
         asked: (E,) nanoseconds.
     """
-    model.eval()
+    tower = ServedTower(embed_contents(model), model.subscribers)
     length = model.config.sequence_length
     newest = histories.newest(length)
     found = []
@@ -275,7 +308,7 @@ def embed_subscribers(model: TwoTower, histories: Histories, asked: Ints, batch_
         items, moments, completions = padded(newest.at(rows), length)
         with torch.inference_mode():
             found.append(
-                model(
+                tower(
                     torch.from_numpy(items),
                     torch.from_numpy(moments),
                     torch.from_numpy(completions),

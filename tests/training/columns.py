@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from training.dataset import Contents, Interactions
+from training.dataset import UNKNOWN, Contents, Interactions
 from training.histories import Histories
 
 DAY = 86_400 * 10**9
@@ -32,6 +32,6 @@ def histories(sequences: list[np.ndarray], step: int = DAY) -> Histories:
 
 def contents(count: int, side_size: int = 4, seed: int = 1) -> Contents:
     """`count` contents with random side features, all real."""
-    side = np.random.default_rng(seed).random((count + 1, side_size)).astype(np.float32)
-    side[0] = 0.0
-    return Contents(tuple(f"c{n}" for n in range(1, count + 1)), side, np.arange(count + 1) > 0)
+    side = np.random.default_rng(seed).random((count + 1, side_size)).astype(np.float32)[1:]
+    ids = tuple(f"c{n}" for n in range(1, count + 1))
+    return Contents.of(ids, side, [""] * count, np.full(count, UNKNOWN), np.ones(count, dtype=bool))

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from training.column_files import ColumnFileError
+from training.dataset import UNKNOWN
 from training.interaction_files import read_interactions
 
 _ROWS = {
@@ -52,12 +53,21 @@ def test_what_is_said_of_items_and_users_stands_beside_them(tmp_path: Path) -> N
             "item_id": ["c", "a", "x"],
             "tags": ["Drama|War", "war, War", "Comedy"],
             "content_type": ["article", None, "video"],
+            "title": ["The Long War", None, "War"],
+            "published_at": pd.to_datetime([5, None, 7], unit="s"),
         },
     )
     users = _write(tmp_path, "users", {"user_id": [7], "plan": ["premium"]})
     log = read_interactions(_write(tmp_path, "log", _ROWS), content, users)
     # the commonest tag first, then video, article, podcast; nothing is known of b, and x is in no interaction
-    assert log.contents.side.tolist() == [[0] * 5, [1, 0, 1, 0, 0], [0, 0, 1, 0, 0], [1, 1, 0, 1, 0]]
+    assert log.contents.content_ids == ("a", "b", "c", "x")
+    assert log.contents.side.tolist() == [
+        [0] * 6, [1, 0, 0, 1, 0, 0], [0, 0, 0, 1, 0, 0], [1, 0, 1, 0, 1, 0], [0, 1, 0, 1, 0, 0]
+    ]  # fmt: skip
+    assert log.contents.published.tolist() == [UNKNOWN, UNKNOWN, UNKNOWN, 5 * 10**9, 7 * 10**9]
+    # one word of x, and three of c, among them the same
+    assert (log.contents.words > 0).sum(axis=1).tolist() == [0, 0, 0, 3, 1]
+    assert log.contents.words[4, 0] in log.contents.words[3]
     assert log.user_groups["plan"].where(log.user_groups["plan"].notna(), None).tolist() == [None, "premium"]
 
 

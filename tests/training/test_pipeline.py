@@ -211,6 +211,7 @@ def test_too_little_data_is_said_so(settings: Settings) -> None:
             "occurred_at timestamptz, watched_fraction float8, has_personalization_consent boolean, "
             "is_simulated boolean)"
         )
+        connection.execute("create table marts.dim_content (content_id text, title text, published_at timestamptz)")
         for name in ("ftr_content__profile", "ftr_subscriber__activity", "ftr_subscriber__profile"):
             connection.execute(
                 f"create table features.{name} (content_id text, content_type text, genre_vector float8[], "

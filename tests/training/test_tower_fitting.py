@@ -19,12 +19,11 @@ from training.towers import TowerConfig, TwoTower
 SMALL = TowerConfig(embedding_size=16, sequence_length=8, block_count=1, dropout=0.1, batch_size=16)
 _QUICK = Schedule(epochs=2, learning_rate=1e-2)
 _COUNT = 12
-_EVERYTHING = np.arange(_COUNT + 1) > 0
 
 
 def _model(config: TowerConfig = SMALL) -> TwoTower:
     torch.manual_seed(0)
-    return TwoTower(contents(_COUNT).side, config)
+    return TwoTower(contents(_COUNT), config)
 
 
 def _cycle(length: int, people: int, count: int = _COUNT) -> Histories:
@@ -44,7 +43,7 @@ def _share_found(model: TwoTower) -> float:
 @pytest.mark.parametrize("full_up_to", [8192, 0])
 def test_it_learns_what_follows_what_with_all_competing_or_some(full_up_to: int) -> None:
     model = _model(SMALL.model_copy(update={"full_softmax_up_to": full_up_to, "negative_count": 6}))
-    fit(model, _cycle(30, 40), _EVERYTHING, Schedule(8, 1e-2), seed=1)
+    fit(model, _cycle(30, 40), Schedule(8, 1e-2), seed=1)
     assert _share_found(model) == 1.0
 
 
@@ -52,7 +51,7 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another() -> None:
     fitted = []
     for seed in (1, 1, 2):
         model = _model()
-        fit(model, _cycle(20, 10), _EVERYTHING, _QUICK, seed)
+        fit(model, _cycle(20, 10), _QUICK, seed)
         fitted.append(towers.embed_contents(model))
     assert (fitted[0] == fitted[1]).all()
     assert not (fitted[0] == fitted[2]).all()
@@ -65,7 +64,7 @@ class _BrokenOffError(Exception):
 def test_a_run_that_was_broken_off_ends_as_one_that_was_not(tmp_path: Path) -> None:
     schedule = Schedule(epochs=5, learning_rate=1e-2, quality=_share_found, patience=5)
     whole, broken = _model(), _model()
-    fit(whole, _cycle(20, 10), _EVERYTHING, schedule, seed=1)
+    fit(whole, _cycle(20, 10), schedule, seed=1)
     kept = replace(schedule, checkpoint=tmp_path / "towers.checkpoint")
 
     def break_off(epoch: int, _: float) -> None:
@@ -73,17 +72,17 @@ def test_a_run_that_was_broken_off_ends_as_one_that_was_not(tmp_path: Path) -> N
             raise _BrokenOffError
 
     with pytest.raises(_BrokenOffError):
-        fit(broken, _cycle(20, 10), _EVERYTHING, kept, seed=1, on_epoch=break_off)
+        fit(broken, _cycle(20, 10), kept, seed=1, on_epoch=break_off)
     assert kept.checkpoint is not None and kept.checkpoint.exists()
     again, epochs = _model(), []
-    fit(again, _cycle(20, 10), _EVERYTHING, kept, seed=1, on_epoch=lambda epoch, _: epochs.append(epoch))
+    fit(again, _cycle(20, 10), kept, seed=1, on_epoch=lambda epoch, _: epochs.append(epoch))
     assert epochs == [3, 4]
     assert (towers.embed_contents(again) == towers.embed_contents(whole)).all()
     # what has ended is not done again, and what is another training does not go on from it
     ended, other = _model(), _model()
-    fit(ended, _cycle(20, 10), _EVERYTHING, kept, seed=1, on_epoch=break_off)
+    fit(ended, _cycle(20, 10), kept, seed=1, on_epoch=break_off)
     assert (towers.embed_contents(ended) == towers.embed_contents(whole)).all()
-    fit(other, _cycle(20, 10), _EVERYTHING, kept, seed=2, on_epoch=lambda epoch, _: epochs.append(epoch))
+    fit(other, _cycle(20, 10), kept, seed=2, on_epoch=lambda epoch, _: epochs.append(epoch))
     assert epochs == [3, 4, 0, 1, 2, 3, 4]
 
 
@@ -96,17 +95,15 @@ def test_training_ends_when_it_gets_no_better_and_keeps_the_best() -> None:
         return next(said)
 
     model = _model()
-    fit(model, _cycle(20, 10), _EVERYTHING, Schedule(20, 1e-2, quality, patience=3), seed=1)
+    fit(model, _cycle(20, 10), Schedule(20, 1e-2, quality, patience=3), seed=1)
     assert len(tables) == 5
     assert (towers.embed_contents(model) == tables[1]).all()
 
 
-def test_contents_that_do_not_compete_are_not_pushed_away() -> None:
+def test_contents_that_nobody_consumed_are_not_pushed_away() -> None:
     model = _model(SMALL.model_copy(update={"weight_decay": 0.0}))
     before = model.contents.ids.weight.detach().clone()
-    allowed = _EVERYTHING.copy()
-    allowed[12] = False
-    fit(model, _cycle(20, 10, count=11), allowed, _QUICK, seed=1)
+    fit(model, _cycle(20, 10, count=11), _QUICK, seed=1)
     after = model.contents.ids.weight.detach()
     assert torch.equal(before[12], after[12])
     assert not torch.equal(before[11], after[11])
@@ -120,7 +117,7 @@ def test_what_was_given_up_at_once_is_recommended_less() -> None:
         shown.completions[:] = 1.0
         shown.completions[shown.items == 6] = completion
         model = _model()
-        fit(model, shown, _EVERYTHING, Schedule(8, 1e-2), seed=1)
+        fit(model, shown, Schedule(8, 1e-2), seed=1)
         asked = histories([np.array([1, 2, 3, 4, 5])])
         asked.completions[:] = 1.0
         scores = (
@@ -153,12 +150,12 @@ import sys
 import numpy as np
 import torch
 from torch import distributed
-from tests.training.test_tower_fitting import _EVERYTHING, _cycle, _model, _share_found
+from tests.training.test_tower_fitting import _cycle, _model, _share_found
 from training import towers
 from training.tower_fitting import Schedule, fit
 distributed.init_process_group("gloo")
 model = _model()
-fit(model, _cycle(30, 40), _EVERYTHING, Schedule(8, 1e-2), seed=1)
+fit(model, _cycle(30, 40), Schedule(8, 1e-2), seed=1)
 np.save(f"{sys.argv[1]}/{distributed.get_rank()}.npy", towers.embed_contents(model))
 assert _share_found(model) == 1.0
 """

@@ -18,7 +18,7 @@ _HOUR = 3_600
 
 def _model(count: int = 12, config: TowerConfig = SMALL, seed: int = 0) -> TwoTower:
     torch.manual_seed(seed)
-    model = TwoTower(contents(count).side, config)
+    model = TwoTower(contents(count), config)
     model.contents.is_known[1:] = 1.0
     # what starts from nothing would hide what is looked for
     for weights in (model.subscribers.time_bias, model.subscribers.place_bias, model.subscribers.dayparts):

@@ -18,7 +18,7 @@ from feature_repo.ranking_inputs import NAMES
 from marquee import database
 from marquee.settings import Settings
 from tests.activation.serving import world
-from training.towers import TowerConfig, TwoTower
+from training.towers import ServedTower, SubscriberTower, TowerConfig
 
 CONTENT_COUNT = 2_000
 SUBSCRIBER_COUNT = 1_000
@@ -145,7 +145,7 @@ def _write_model(models_dir: Path, content_ids: list[str], chance: np.random.Gen
         content_ids,
         embeddings,
         similarity,
-        TwoTower(embeddings, TowerConfig(sequence_length=SEQUENCE_LENGTH)),
+        ServedTower(embeddings, SubscriberTower(TowerConfig(sequence_length=SEQUENCE_LENGTH))),
         _Ranker(len(NAMES)),
         sequence_length=SEQUENCE_LENGTH,
         candidate_count=CANDIDATE_COUNT,
