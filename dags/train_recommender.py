@@ -9,8 +9,8 @@ hold or reject. Only a promoted version is published; else the champion serves o
 
 from datetime import timedelta
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
-from pipeline_assets import CHAMPION_MODEL, RETRAINING_WANTED, TASK_DEFAULTS
+from airflow.sdk import AssetOrTimeSchedule, dag, task
+from pipeline_assets import CHAMPION_MODEL, RETRAINING_WANTED, TASK_DEFAULTS, at
 
 STEPS = ["batch", "quality", "fairness", "champion"]
 
@@ -22,9 +22,7 @@ def _settings():
 
 
 @dag(
-    schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable("0 2 * * 0", timezone="UTC"), assets=[RETRAINING_WANTED]
-    ),
+    schedule=AssetOrTimeSchedule(timetable=at("0 2 * * 0"), assets=[RETRAINING_WANTED]),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "ml-engineering"},
