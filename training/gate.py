@@ -103,11 +103,7 @@ def check_quality(run: _Run) -> list[Check]:
             continue
         ours, theirs = figures[protocol, _MODEL], figures[protocol, baseline]
         outcome: Outcome = "pass" if ours.value >= theirs.value else "reject" if ours.high < theirs.value else "hold"
-        words = {
-            "pass": "at least as good as",
-            "hold": "below, though perhaps by chance, than",
-            "reject": "clearly below",
-        }[outcome]
+        words = {"pass": "at least", "hold": "below, though perhaps by chance:", "reject": "clearly below"}[outcome]
         detail = f"{_NDCG} {protocol} {ours.value:.4f} ({ours.low:.4f} to {ours.high:.4f}) is {words} {baseline}'s"
         found.append(
             Check(

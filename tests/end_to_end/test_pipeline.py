@@ -175,10 +175,11 @@ def test_5_the_verdict_on_the_model_is_a_row_and_a_page_and_nothing_of_the_defau
             "select value from ops.model_checks where run_key = %s and metric = 'set_aside_share'",
             (verdict["run_key"],),
         ).fetchall()
-    assert verdict["verdict"] == "promote"
+    # a second version of nearly the same data may be held, never rejected
+    assert verdict["verdict"] in ("promote", "hold")
     assert {row["value"] for row in shares} == {0}
     page = httpx.get(f"http://127.0.0.1:{story.machine.settings.serving_port}/reports/{verdict['report']}", timeout=30)
-    assert "Verdict: promote" in page.text
+    assert f"Verdict: {verdict['verdict']}" in page.text
 
 
 def test_6_ctrl_c_leaves_nothing_running(story: Story) -> None:
