@@ -8,14 +8,14 @@ retraining.
 
 from datetime import timedelta
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
-from pipeline_assets import CHAMPION_MODEL, QUALITY_VERDICT, RETRAINING_WANTED, TASK_DEFAULTS
+from airflow.sdk import AssetOrTimeSchedule, dag, task
+from pipeline_assets import CHAMPION_MODEL, QUALITY_VERDICT, RETRAINING_WANTED, TASK_DEFAULTS, at
 
 CHECKS = ["drift", "quality", "fairness", "freshness", "identity"]
 
 
 @dag(
-    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("0 6 * * *", timezone="UTC"), assets=[CHAMPION_MODEL]),
+    schedule=AssetOrTimeSchedule(timetable=at("0 6 * * *"), assets=[CHAMPION_MODEL]),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "ml-engineering"},

@@ -14,7 +14,7 @@ own pages and campaigns recorded) and appends it to `raw`.
 from datetime import timedelta
 
 from airflow.sdk import dag, task
-from pipeline_assets import RAW_SOURCES, TASK_DEFAULTS
+from pipeline_assets import RAW_SOURCES, TASK_DEFAULTS, at
 
 SOURCES = [
     "crm", "billing", "invoices", "email_provider", "cms", "events", "consents", "surveys", "activation",
@@ -22,7 +22,7 @@ SOURCES = [
 
 
 @dag(
-    schedule="0 4 * * *",
+    schedule=at("0 4 * * *"),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "data-engineering"},

@@ -7,12 +7,12 @@ at the moment of sending; who got nothing, and why, is counted in `activation.ca
 
 from datetime import timedelta
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
-from pipeline_assets import CAMPAIGN_SENDS, QUALITY_VERDICT, TASK_DEFAULTS
+from airflow.sdk import AssetOrTimeSchedule, dag, task
+from pipeline_assets import CAMPAIGN_SENDS, QUALITY_VERDICT, TASK_DEFAULTS, at
 
 
 @dag(
-    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("0 9 * * *", timezone="UTC"), assets=[QUALITY_VERDICT]),
+    schedule=AssetOrTimeSchedule(timetable=at("0 9 * * *"), assets=[QUALITY_VERDICT]),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "marketing"},

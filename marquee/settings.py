@@ -155,6 +155,11 @@ class Settings(BaseSettings):
         alias="MARQUEE_TWO_TOWER_FILE",
         description="Sizes and schedule of the towers.",
     )
+    gate_file: Path = Field(
+        PROJECT_ROOT / "training" / "gate.yml",
+        alias="MARQUEE_GATE_FILE",
+        description="Limits that a trained model must hold to serve, and what is set aside before training.",
+    )
     torch_threads: int = Field(2, alias="MARQUEE_TORCH_THREADS", description="CPU threads of a training run.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="MARQUEE_LOG_LEVEL", description="Level of the structured log."

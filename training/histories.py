@@ -56,6 +56,13 @@ class Histories:
         bounds = np.concatenate([[0], np.cumsum(self.lengths[rows])])
         return type(self)(self.items[places], self.moments[places], self.completions[places], bounds)
 
+    def renumbered(self, number_of: Ints) -> Self:
+        """The same with other item numbers, without the items that have none.  # (N + 1,), 0 where none"""
+        items = number_of[self.items].astype(np.int32)
+        kept = items > 0
+        before = np.concatenate([[0], np.cumsum(kept)])
+        return type(self)(items[kept], self.moments[kept], self.completions[kept], before[self.bounds])
+
     def newest(self, count: int) -> Self:
         """The `count` newest of each."""
         kept = np.minimum(self.lengths, count)

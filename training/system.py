@@ -18,7 +18,7 @@ from scipy import sparse
 from feature_repo.candidates import choose_candidates
 from feature_repo.ranking_inputs import NEIGHBOUR_WINDOW
 from training import baselines, metrics, ranker, tower_fitting, towers
-from training.dataset import Contents, Interactions, Split
+from training.dataset import Bools, Contents, Interactions, Split
 from training.evaluation import K
 from training.histories import Floats, Histories, Ints
 from training.ranked_lists import RankedLists, hits, joined
@@ -184,16 +184,22 @@ def _candidate_lists(
     features: RankingFeatures,
 ) -> CandidateLists:
     nearby = baselines.neighbour_scores(relations.similarity, seen.newest(NEIGHBOUR_WINDOW))
-    chosen = _candidates(retrieval, week, seen, contents)
+    chosen = candidate_items(retrieval, week, seen, contents.is_real, candidate_count(contents))
     return ranker.candidate_lists(features, split, chosen, retrieval, nearby, taste)
 
 
-def _candidates(retrieval: Floats, week: Floats, seen: Histories, contents: Contents) -> Ints:
-    """Candidates of each of the E subscribers, 0 where one has fewer than another.  # (E, K)"""
-    count = candidate_count(contents)
-    allowed = np.where(contents.is_real, retrieval, -np.inf)
-    allowed[seen.rows(), seen.items] = -np.inf
-    found = [choose_candidates(scores, np.floor(counts), count) for scores, counts in zip(allowed, week, strict=True)]
+def candidate_items(retrieval: Floats, week: Floats, seen: Histories, allowed: Bools, count: int) -> Ints:
+    """Candidates of each of the E subscribers, 0 where one has fewer than another.  # (E, K)
+
+    Args:
+        retrieval, week: (E, N + 1) dot products, and how often each content was consumed in the week before.
+        allowed: (N + 1,)
+    """
+    similarities = np.where(allowed, retrieval, -np.inf)
+    similarities[seen.rows(), seen.items] = -np.inf
+    found = [
+        choose_candidates(scores, np.floor(counts), count) for scores, counts in zip(similarities, week, strict=True)
+    ]
     padded = np.zeros((len(found), max(map(len, found), default=0)), dtype=np.int64)
     for row, items in enumerate(found):
         padded[row, : len(items)] = items

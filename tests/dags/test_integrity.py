@@ -35,7 +35,19 @@ for dag in bag.dags.values():
     ]
     found.append({"dag_id": dag.dag_id, "doc": dag.doc_md, "tags": sorted(dag.tags), "tasks": tasks,
                   "catchup": dag.catchup, "max_active_runs": dag.max_active_runs})
-print("RESULT" + json.dumps({"seconds": seconds, "heavy": heavy, "dags": found, "errors": bag.import_errors}))
+import pipeline_assets
+from airflow._shared.timezones.timezone import utcnow
+from airflow.serialization.decoders import decode_timetable
+from airflow.serialization.encoders import encode_timetable
+from airflow.timetables.base import TimeRestriction
+# by the minute, so that one has always passed lately
+times = decode_timetable(encode_timetable(pipeline_assets.at("* * * * *")))
+asked = utcnow()
+first = times.next_dagrun_info(
+    last_automated_data_interval=None, restriction=TimeRestriction(earliest=None, latest=None, catchup=False)
+)
+print("RESULT" + json.dumps({"seconds": seconds, "heavy": heavy, "dags": found, "errors": bag.import_errors,
+                           "waits": first.run_after > asked}))
 """
 
 
@@ -93,6 +105,16 @@ def test_a_dag_says_who_owns_it_and_how_it_fails(name: str, inspected: dict[str,
     for task in dag["tasks"]:
         assert task["owner"] in ("data-engineering", "ml-engineering", "marketing"), task
         assert task["timeout"], task
+
+
+@pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.stem)
+def test_a_new_installation_waits_for_the_next_time_of_a_schedule(
+    path: Path, inspected: dict[str, dict[str, object]]
+) -> None:
+    assert inspected[path.stem]["waits"]
+    text = path.read_text()
+    assert "CronTriggerTimetable" not in text
+    assert 'schedule="' not in text
 
 
 def test_the_models_of_dbt_are_tasks(inspected: dict[str, dict[str, object]]) -> None:

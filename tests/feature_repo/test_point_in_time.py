@@ -103,11 +103,9 @@ def test_the_ranker_sees_one_matrix_in_training_and_in_a_request(store: FeatureS
         full_feature_names=True,
     ).to_df().set_index("content_id").loc[names].reset_index(drop=True).drop(columns="event_timestamp")  # fmt: skip
     then = content_features(pd.concat([popularity, profile], axis=1), GENRE_COUNT)
-    scores, neighbours = np.array([[0.3, -0.1, 0.9, 0.2], [1, 0, 0, 2]], dtype=np.float32)
-    in_training = ranking_inputs(subscriber, then, scores, neighbours)
-    in_a_request = ranking_inputs(
-        read_subscriber(store, world.DRAMA_LOVER), read_contents(store, names), scores, neighbours
-    )
+    scores = np.array([[0.3, -0.1, 0.9, 0.2], [1, 0, 0, 2], [0.1, 0.4, -0.3, 0]], dtype=np.float32)
+    in_training = ranking_inputs(subscriber, then, *scores)
+    in_a_request = ranking_inputs(read_subscriber(store, world.DRAMA_LOVER), read_contents(store, names), *scores)
     np.testing.assert_array_equal(in_a_request, in_training)
     # not equal by being empty: both hold counts, genres and types
     for name in ("popularity", "genre_match", "is_video", "is_podcast", "subscriber_activity"):

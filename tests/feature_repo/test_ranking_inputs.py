@@ -13,7 +13,7 @@ counts = st.integers(0, 10**6)
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> tuple[SubscriberFeatures, ContentFeatures, np.ndarray, np.ndarray]:
+def requests(draw: st.DrawFn) -> tuple[SubscriberFeatures, ContentFeatures, np.ndarray, np.ndarray, np.ndarray]:
     size = draw(st.integers(1, 12))
     finite = st.floats(-100, 100, width=32)
     contents = ContentFeatures(
@@ -27,7 +27,8 @@ def requests(draw: st.DrawFn) -> tuple[SubscriberFeatures, ContentFeatures, np.n
     affinity = draw(st.one_of(st.just(()), st.tuples(*[st.floats(0, 1)] * GENRES)))
     subscriber = SubscriberFeatures(interaction_count=float(draw(counts)), genre_affinity=affinity)
     scores = draw(arrays(np.float32, size, elements=finite, unique=True))
-    return subscriber, contents, scores, draw(arrays(np.float32, size, elements=finite))
+    neighbours, taste = (draw(arrays(np.float32, size, elements=finite)) for _ in range(2))
+    return subscriber, contents, scores, neighbours, taste
 
 
 @given(requests())
@@ -48,7 +49,7 @@ def test_the_best_retrieved_candidate_has_the_highest_rank_input(request: tuple)
 
 @given(requests(), st.randoms(use_true_random=False))
 def test_the_order_of_candidates_does_not_change_what_is_said_of_each(request: tuple, chance: object) -> None:
-    subscriber, contents, scores, neighbours = request
+    subscriber, contents, scores, neighbours, taste = request
     # the rank of a week's popularity breaks ties by place, so candidates with equal counts are left out here
     if len(set(contents.counts[:, 1].tolist())) < len(scores):
         return
@@ -62,10 +63,9 @@ def test_the_order_of_candidates_does_not_change_what_is_said_of_each(request: t
         genres=contents.genres[order],
         types=contents.types[order],
     )
-    matrix = ranking_inputs(subscriber, contents, scores, neighbours)
-    np.testing.assert_allclose(
-        ranking_inputs(subscriber, shuffled, scores[order], neighbours[order]), matrix[order], rtol=1e-3, atol=1e-4
-    )
+    matrix = ranking_inputs(subscriber, contents, scores, neighbours, taste)
+    again = ranking_inputs(subscriber, shuffled, scores[order], neighbours[order], taste[order])
+    np.testing.assert_allclose(again, matrix[order], rtol=1e-3, atol=1e-4)
 
 
 def test_a_model_with_a_larger_scale_of_scores_gives_the_same_inputs() -> None:
@@ -78,6 +78,6 @@ def test_a_model_with_a_larger_scale_of_scores_gives_the_same_inputs() -> None:
         types=np.eye(3, dtype=np.float32),
     )
     scores, nothing = np.array([0.1, 0.5, 0.3], dtype=np.float32), np.zeros(3, dtype=np.float32)
-    small = ranking_inputs(SubscriberFeatures(), contents, scores, nothing)
-    large = ranking_inputs(SubscriberFeatures(), contents, 40 * scores + 7, nothing)
+    small = ranking_inputs(SubscriberFeatures(), contents, scores, nothing, nothing)
+    large = ranking_inputs(SubscriberFeatures(), contents, 40 * scores + 7, nothing, nothing)
     np.testing.assert_allclose(large, small, rtol=1e-4, atol=1e-5)

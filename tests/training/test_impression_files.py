@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from marquee.cli import evaluate_policy
 from marquee.cli.app import app
 from marquee.errors import MarqueeError
 from training import off_policy
@@ -178,7 +179,9 @@ def test_a_reward_model_needs_others_to_learn_from(tmp_path: Path) -> None:
 
 
 def _said(*arguments: str) -> str:
-    finished = CliRunner().invoke(app, ["evaluate-policy", *arguments], env={"COLUMNS": "120"})
+    # the width that a terminal had when the command was first imported is kept
+    evaluate_policy._console.width = 120
+    finished = CliRunner().invoke(app, ["evaluate-policy", *arguments])
     assert finished.exit_code == 0, finished.output
     return finished.output
 
