@@ -25,10 +25,12 @@ from feature_repo.store import open_store
 from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
-from training import baselines, dataset, evaluation, registry
+from training import baselines, dataset, evaluation, model_card, registry, segments
+from training.charts import LossPoint
 from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
+from training.provenance import source_revision
 from training.ranking_features import StoredFeatures
 from training.system import (
     RankedLists,
@@ -60,6 +62,7 @@ class Trained:
     contents: Contents
     lists: list[tuple[Split, list[RankedLists]]]
     fallback: dict[str, list[str]]
+    losses: list[LossPoint]
 
 
 def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
@@ -84,11 +87,12 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
             ).fetchall()
         )
         reference = present_subscriber_features(connection, now)
-    if len(interactions) < _MINIMUM_INTERACTIONS:
-        raise TrainingDataError(
-            f"marts.fct_interactions holds {len(interactions)} interactions with consent to personalization; "
-            f"{_MINIMUM_INTERACTIONS} are needed. Import more events, or check `consents`"
-        )
+        if len(interactions) < _MINIMUM_INTERACTIONS:
+            raise TrainingDataError(
+                f"marts.fct_interactions holds {len(interactions)} interactions with consent to personalization; "
+                f"{_MINIMUM_INTERACTIONS} are needed. Import more events, or check `consents`"
+            )
+        subscribers = segments.read_subscribers(connection)
     folder = _work_dir(run_key, settings)
     draft = folder.with_name(f"{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
@@ -96,6 +100,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
     interactions.to_parquet(draft / "interactions.parquet", index=False)
     contents.to_parquet(draft / "contents.parquet", index=False)
     reference.to_parquet(draft / "reference_features.parquet", index=False)
+    subscribers.to_parquet(draft / "subscribers.parquet", index=False)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return folder
@@ -152,7 +157,10 @@ def _fit_everything(
     features = StoredFeatures(open_store(settings), contents)
     config = TowerConfig()
 
+    losses: list[LossPoint] = []
+
     def progress(stage: str, epoch: int, loss: float) -> None:
+        losses.append(LossPoint(stage, epoch, loss))
         _log.info("training.epoch", stage=stage, epoch=epoch, loss=round(loss, 4))
 
     lists = []
@@ -175,7 +183,7 @@ def _fit_everything(
     allowed = np.arange(len(contents.content_ids) + 1) > 0
     tuned(system.retriever, everything, allowed, settings.seed, progress, "final: tuning")
     served = System(system.retriever, system.ranker, baselines.neighbours(everything, len(contents.content_ids)))
-    return Trained(served, contents, lists, _fallback(everything, contents))
+    return Trained(served, contents, lists, _fallback(everything, contents), losses)
 
 
 def _fallback(interactions: Interactions, contents: Contents) -> dict[str, list[str]]:
@@ -204,6 +212,23 @@ def _export(
     frames = _evaluation_frames(trained)
     metrics = evaluation.measure(frames["topk"], frames["relevant"], int(trained.contents.is_real.sum()))
     config = trained.system.retriever.config
+    manifest = Manifest(
+        model_version=version,
+        trained_at=now,
+        data_from=frame["occurred_at"].min().to_pydatetime(),
+        data_until=frame["occurred_at"].max().to_pydatetime(),
+        code_version=_code_version(),
+        source_revision=source_revision(),
+        run_key=run_key,
+        seed=settings.seed,
+        parameters=asdict(config),
+        sequence_length=config.sequence_length,
+        embedding_size=config.embedding_size,
+        ranker_features=NAMES,
+        candidate_count=candidate_count(trained.contents),
+        files={},
+    )
+    subscribers, contents = (pd.read_parquet(folder / f"{name}.parquet") for name in ("subscribers", "contents"))
     export(
         target,
         trained.system,
@@ -212,21 +237,14 @@ def _export(
         frames,
         evaluation.as_json(metrics),
         pd.read_parquet(folder / "reference_features.parquet"),
-        Manifest(
-            model_version=version,
-            trained_at=now,
-            data_from=frame["occurred_at"].min().to_pydatetime(),
-            data_until=frame["occurred_at"].max().to_pydatetime(),
-            code_version=_code_version(),
-            run_key=run_key,
-            seed=settings.seed,
-            parameters=asdict(config),
-            sequence_length=config.sequence_length,
-            embedding_size=config.embedding_size,
-            ranker_features=NAMES,
-            candidate_count=candidate_count(trained.contents),
-            files={},
+        model_card.documents(
+            manifest,
+            metrics,
+            segments.measure_segments(frames["topk"], frames["relevant"], frames["seen"], subscribers),
+            trained.losses,
+            model_card.summarise(frame, contents, subscribers),
         ),
+        manifest,
     )
 
 

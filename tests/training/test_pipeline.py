@@ -20,7 +20,7 @@ from ingestion.data_import import import_directory
 from marquee import database, dbt_runner
 from marquee.settings import Settings
 from training import dataset, export, gate, pipeline, registry
-from training.manifest import MANIFEST, Manifest, checksum
+from training.manifest import CARD, LOSSES, MANIFEST, Manifest, checksum
 from training.ranking_features import LoggedFeatures, StoredFeatures
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -145,6 +145,17 @@ def test_the_manifest_vouches_for_every_file(run: Run) -> None:
     assert manifest.model_version == run.version
 
 
+def test_the_artefact_tells_how_it_came_about(run: Run) -> None:
+    stages = {point["stage"] for point in json.loads((run.folder / LOSSES).read_text())}
+    assert stages == {"temporal: towers", "temporal: tuning", "loo: towers", "loo: tuning", "final: tuning"}
+    card = (run.folder / CARD).read_text()
+    assert f"Recommender {run.version}" in card
+    assert f"{_figure(run, 'loo', 'marquee'):.4f}" in card
+    assert f"{_PEOPLE * _EVENTS:,}" in card
+    # nobody of an import is simulated
+    assert "MovieLens" not in card
+
+
 def test_the_exported_tower_says_what_comes_next_in_the_cycle(run: Run) -> None:
     tower = torch.export.load(run.folder / "user_tower.pt2").module()
     embeddings = np.load(run.folder / "content_embeddings.npy")
@@ -182,7 +193,9 @@ def test_an_export_that_dies_half_way_leaves_no_version_and_the_next_one_complet
     target = tmp_path / "version"
 
     def write() -> None:
-        export.export(target, trained.system, trained.contents, trained.fallback, {}, [], pd.DataFrame(), run.manifest)
+        export.export(
+            target, trained.system, trained.contents, trained.fallback, {}, [], pd.DataFrame(), {}, run.manifest
+        )
 
     with monkeypatch.context() as patch:
         patch.setattr(export, "checksum", _die)
