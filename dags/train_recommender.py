@@ -5,6 +5,7 @@ temporal and a leave-last-out split beside popularity and item-kNN, and promotes
 fairness hold. A refused version stays listed (`marquee models list`) with the reasons; the champion keeps serving.
 
 * The same data, parameters and code find the version that they already made: a rerun trains nothing twice.
+* The version, its curves and its metrics are shown in MLflow (`marquee models ui`), its model card among the reports.
 """
 
 from datetime import timedelta
@@ -59,9 +60,17 @@ def train_recommender():
         pipeline.clean_up(dag_run.run_id, load_settings())
         print(decision)
 
+    @task
+    def track_versions():
+        """Show the versions in MLflow; a store that fails is a warning, and the next run catches up."""
+        from marquee.settings import load_settings
+        from training import tracking
+
+        print(tracking.try_sync(load_settings()))
+
     evaluated = evaluate_version()
     build_training_set() >> train_models() >> evaluated
-    decide_promotion(evaluated)
+    decide_promotion(evaluated) >> track_versions()
 
 
 train_recommender()
