@@ -15,6 +15,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from starlette.exceptions import HTTPException
 
+from activation.serving.model_cards import ListedVersion, read_listed_versions
 from activation.serving.runtime import RuntimeDep
 from marquee.errors import MarqueeError
 
@@ -81,15 +82,17 @@ def show_dbt_docs(runtime: RuntimeDep) -> Response:
 @router.get("/reports/", response_class=HTMLResponse)
 def show_reports(runtime: RuntimeDep) -> Response:
     runs: list[CheckedRun] = []
+    versions: list[ListedVersion] = []
     problem = None
     try:
         with runtime.warehouse.connection() as connection:
             runs = read_runs(connection, runtime.settings.reports_dir)
+            versions = read_listed_versions(connection, runtime.settings.models_dir)
     except MarqueeError:
         problem = "The verdicts cannot be read just now; the report files are still here."
     listed = {report for run in runs for check in run.checks.values() for report in check.reports}
     others = [report for report in _files(runtime.settings.reports_dir) if report not in listed]
-    return runtime.pages.render("reports.html", runs=runs, others=others[:100], problem=problem)
+    return runtime.pages.render("reports.html", runs=runs, versions=versions, others=others[:100], problem=problem)
 
 
 @router.get("/reports/{path:path}")
