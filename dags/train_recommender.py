@@ -1,17 +1,18 @@
 """### Train recommender
 
-Retrains the two-tower retriever and the re-ranker every week (and when the drift check asks for it), measures them on a
-temporal and a leave-last-out split beside popularity and item-kNN, and promotes the new version only when quality and
-fairness hold. A refused version stays listed (`marquee models list`) with the reasons; the champion keeps serving.
+Retrains the two-tower retriever and the re-ranker every week (and when the drift check asks for it) on what is left
+after poison was set aside, checks batch, quality, fairness and the champion on the same window, and decides: promote,
+hold or reject. Only a promoted version is published; else the champion serves on. `marquee models` shows and undoes.
 
 * The same data, parameters and code find the version that they already made: a rerun trains nothing twice.
-* The version, its curves and its metrics are shown in MLflow (`marquee models ui`), its model card among the reports.
 """
 
 from datetime import timedelta
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, get_current_context, task
 from pipeline_assets import CHAMPION_MODEL, RETRAINING_WANTED, TASK_DEFAULTS
+
+from marquee.settings import load_settings
 
 
 @dag(
@@ -28,8 +29,7 @@ from pipeline_assets import CHAMPION_MODEL, RETRAINING_WANTED, TASK_DEFAULTS
 def train_recommender():
     @task
     def build_training_set(dag_run=None):
-        """Extract interactions and point-in-time features to columns on disk."""
-        from marquee.settings import load_settings
+        """Extract interactions and features to columns on disk; set poison aside."""
         from training import pipeline
 
         pipeline.build_training_set(dag_run.run_id, dag_run.run_after, load_settings())
@@ -37,7 +37,6 @@ def train_recommender():
     @task
     def train_models(dag_run=None):
         """Fit retriever and re-ranker on both splits, then take everything in."""
-        from marquee.settings import load_settings
         from training import pipeline
 
         return pipeline.train_models(dag_run.run_id, load_settings())
@@ -45,32 +44,46 @@ def train_recommender():
     @task
     def evaluate_version(dag_run=None):
         """Measure the version beside its baselines, write its artefact and register it."""
-        from marquee.settings import load_settings
         from training import pipeline
 
         return pipeline.evaluate_version(dag_run.run_id, dag_run.run_after, load_settings())
 
-    @task(outlets=[CHAMPION_MODEL])
-    def decide_promotion(model_version: str, dag_run=None):
-        """Promote the version if the gate lets it through; the decision is recorded either way."""
-        from marquee.settings import load_settings
-        from training import gate, pipeline
+    @task(map_index_template="{{ step }}")
+    def check_version(step: str, model_version: str, dag_run=None):
+        """Check the batch, quality, fairness or the champion, and return the worst outcome."""
+        from training import gate
 
-        decision = gate.decide_promotion(model_version, dag_run.run_after, load_settings())
+        get_current_context()["step"] = step
+        return gate.check_version(step, dag_run.run_id, model_version, load_settings())
+
+    @task
+    def decide_verdict(model_version: str, dag_run=None):
+        """Promote, hold or reject, with the reasons; draw the verdict's page."""
+        from monitoring import model_verdict
+        from training import verdicts
+
+        print(verdicts.decide(dag_run.run_id, model_version, dag_run.run_after, load_settings()))
+        print(model_verdict.write_page(dag_run.run_id, load_settings()))
+
+    @task(outlets=[CHAMPION_MODEL])
+    def publish_version(dag_run=None):
+        """Let a promoted version serve; a held or rejected one leaves the champion in place."""
+        from training import pipeline, verdicts
+
+        print(verdicts.publish(dag_run.run_id, dag_run.run_after, load_settings()))
         pipeline.clean_up(dag_run.run_id, load_settings())
-        print(decision)
 
     @task
     def track_versions():
-        """Show the versions in MLflow; a store that fails is a warning, and the next run catches up."""
-        from marquee.settings import load_settings
+        """Show the versions in MLflow (`marquee models ui`); a store that fails is a warning and caught up with."""
         from training import tracking
 
         print(tracking.try_sync(load_settings()))
 
-    evaluated = evaluate_version()
-    build_training_set() >> train_models() >> evaluated
-    decide_promotion(evaluated) >> track_versions()
+    version = evaluate_version()
+    checked = check_version.partial(model_version=version).expand(step=["batch", "quality", "fairness", "champion"])
+    build_training_set() >> train_models() >> version
+    checked >> decide_verdict(version) >> publish_version() >> track_versions()
 
 
 train_recommender()

@@ -153,10 +153,10 @@ create table if not exists ops.model_versions (
     trained_at timestamptz not null,
     data_from timestamptz not null,
     data_until timestamptz not null,
-    metrics jsonb not null,
-    gate jsonb not null,
-    is_gate_passed boolean not null
+    metrics jsonb not null
 );
+-- of a table that is there already, too: what the gate says is in ops.model_verdicts
+alter table ops.model_versions drop column if exists gate, drop column if exists is_gate_passed;
 
 -- Which version serves, and which served before it: a roll-back is one more row.
 create table if not exists ops.model_promotions (
@@ -165,6 +165,35 @@ create table if not exists ops.model_promotions (
     promoted_at timestamptz not null,
     reason text not null
 );
+
+-- What a training run found of its version, by step; a figure without a threshold is only told.
+create table if not exists ops.model_checks (
+    run_key text not null,
+    step text not null check (step in ('batch', 'quality', 'fairness', 'champion')),
+    subject text not null,
+    metric text not null,
+    outcome text not null check (outcome in ('pass', 'warn', 'hold', 'reject')),
+    value double precision,
+    low double precision,
+    high double precision,
+    threshold double precision,
+    detail text not null default '',
+    primary key (run_key, step, subject, metric)
+);
+
+-- What followed from it: one verdict a run, and the page that shows it (a path below the reports folder).
+create table if not exists ops.model_verdicts (
+    run_key text primary key,
+    model_version text not null references ops.model_versions,
+    -- that served when the verdict was made
+    champion_version text,
+    verdict text not null check (verdict in ('promote', 'hold', 'reject')),
+    reasons text[] not null,
+    decided_at timestamptz not null,
+    published_at timestamptz,
+    report text
+);
+create index if not exists model_verdicts_by_version on ops.model_verdicts (model_version, decided_at);
 
 create table if not exists ops.quality_verdicts (
     run_key text not null,

@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         description="How long `marquee up` waits for a service to be healthy.",
     )
     seed: int = Field(7, alias="MARQUEE_SEED", description="Seed of the simulated envelope and of training.")
+    gate_file: Path = Field(
+        PROJECT_ROOT / "training" / "gate.yml",
+        alias="MARQUEE_GATE_FILE",
+        description="Limits that a trained model must hold to serve, and what is set aside before training.",
+    )
     torch_threads: int = Field(2, alias="MARQUEE_TORCH_THREADS", description="CPU threads of a training run.")
     mlflow_tracking_uri: SecretStr | None = Field(
         None,

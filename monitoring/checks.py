@@ -4,10 +4,8 @@ In: the kind, the run's key and its moment. Out: rows of ops.quality_verdicts, a
 the worst verdict. Running a check of a run again replaces what it wrote.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import get_args
 
 import structlog
@@ -17,7 +15,7 @@ from psycopg.rows import DictRow
 from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
-from monitoring import verdicts
+from monitoring import report_files, verdicts
 from monitoring.findings import Examination, Finding, Kind, MissingInputError, worst
 
 _log = structlog.get_logger()
@@ -50,17 +48,12 @@ def run_check(kind: str, run_key: str, as_of: datetime, settings: Settings) -> s
         connection.set_read_only(True)
         findings, widgets, is_simulated = _examine(connection, _parts(known), as_of, settings)
     head = report_page.PageHead(known.capitalize(), run_key, f"{as_of:%-d %B %Y, %H:%M %Z}", is_simulated)
-    report = _write(report_page.render(head, findings, widgets), known, run_key, settings)
+    report = report_files.write(report_page.render(head, findings, widgets), known, run_key, settings)
     with database.connect(settings) as connection:
         verdicts.replace(connection, verdicts.CheckKey(run_key, known, as_of, report), findings)
     verdict = worst(finding.verdict for finding in findings)
     _log.info("monitoring.checked", kind=known, verdict=verdict, finding_count=len(findings))
     return verdict
-
-
-def report_path(kind: Kind, run_key: str) -> str:
-    """Where a check's page lies below the reports folder."""
-    return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', run_key).lstrip('.') or '_'}/{kind}.html"
 
 
 def _kind(name: str) -> Kind:
@@ -99,14 +92,3 @@ def _examine(
         findings.extend(examination.findings)
         widgets.extend(examination.widgets)
     return findings, widgets, is_simulated(connection)
-
-
-def _write(page: str, kind: Kind, run_key: str, settings: Settings) -> str:
-    """Write the page whole under another name, then rename it."""
-    report = report_path(kind, run_key)
-    path = settings.reports_dir / Path(report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(path)
-    return report

@@ -1,8 +1,8 @@
 """Fairness: does the champion serve every group of subscribers alike, and does it show them alike?
 
-In: the champion's leave-last-out lists, gender and age band of the subscribers. Out: the ratio of the worst to the best
-served group, as the gate has it, the groups' figures with intervals, and how far apart the groups' genres are beside
-how far apart their own histories were.
+In: the champion's leave-last-out lists, the subscribers' groups, the limits of the gate. Out: each ratio of the worst
+to the best served group as the gate has it, the groups' figures with intervals, and how far apart the groups' genres
+are beside how far apart their own histories were.
 """
 
 from datetime import datetime
@@ -17,17 +17,15 @@ from scipy.spatial import distance
 
 from marquee.settings import Settings
 from monitoring import report_page
-from monitoring.findings import Examination, Finding, Limits, MissingInputError, judge_at_least, judge_at_most, note
+from monitoring.findings import Examination, Finding, Limits, MissingInputError, VerdictName, judge_at_most, note
 from monitoring.recommendations import MARQUEE, NEIGHBOURS, Evaluation, GenreTable
-from monitoring.warehouse import find_champion, read_contents, read_subscribers
+from monitoring.warehouse import find_champion, read_contents, require_tables
+from training import fairness
 from training.evaluation import K
-from training.fairness import MINIMUM_GROUP, GroupFairness, group_fairness
-from training.gate import MINIMUM_FAIRNESS_RATIO
-from training.metrics import bootstrap_interval
+from training.fairness import UNKNOWN, GroupRatio, NotComparable
+from training.thresholds import FairnessThresholds, load_thresholds
 
-ATTRIBUTES = ("gender", "age_band")
-# the four-fifths rule of the US employment guidelines (29 CFR 1607.4), as a warning
-_RATIO_LIMITS = Limits(warn=0.8, fail=MINIMUM_FAIRNESS_RATIO)
+_VERDICTS: dict[str, VerdictName] = {"pass": "pass", "warn": "warn", "reject": "fail"}
 # lists concentrate on few genres, so groups drift apart in them; this much beyond their histories is a warning
 _EXPOSURE_MARGIN = 0.1
 _SHOWN_GENRES = 10
@@ -36,47 +34,47 @@ Shares = NDArray[np.float64]
 
 
 def examine_service(connection: Connection[DictRow], as_of: datetime, settings: Settings) -> Examination:
-    """NDCG of each group of subscribers, and the ratio of the lowest to the highest."""
-    last = Evaluation.read(find_champion(connection, as_of, settings), "loo")
-    ours, theirs = last.ndcg(MARQUEE), last.ndcg(NEIGHBOURS)
-    groups = _groups(connection, ours.index)
-    beside = {found.attribute: found.ratio for found in group_fairness(theirs.to_numpy(), groups)}
-    by_attribute = {found.attribute: found for found in group_fairness(ours.to_numpy(), groups)}
-    findings: list[Finding] = []
+    """Quality and coverage of each group of subscribers, and the ratio of the lowest to the highest."""
+    champion = find_champion(connection, as_of, settings)
+    limits = load_thresholds(settings.gate_file).fairness
+    last = Evaluation.read(champion, "loo")
+    groups = _groups(connection, champion.trained_at, limits)
+    findings = [
+        size for name in limits.attributes for size in _size_notes(name, _of_listed(groups, last)[name], limits)
+    ]
+    ours = fairness.ratios(last.of_model(MARQUEE), last.relevant, groups, limits)
+    theirs = fairness.ratios(last.of_model(NEIGHBOURS), last.relevant, groups, limits)
     widgets = [
         report_page.text(
-            f"NDCG@{K} on each subscriber's last interaction, with 95% bootstrap intervals. The figure is the worst "
-            f"served group's mean over the best served group's; groups below {MINIMUM_GROUP} and `unknown` are left "
-            "out.",
-            "Quality by group",
+            f"NDCG and recall at {K} on each subscriber's last interaction; coverage is how many different titles the "
+            "lists of equally many subscribers of each group show. The figure is the worst served group's over the "
+            f"best served group's; groups below {limits.least_subscribers} and `{UNKNOWN}` are left out. A limit "
+            "counts where the whole 95% interval lies below it.",
+            "Quality and coverage by group",
         )
     ]
-    for attribute in ATTRIBUTES:
-        findings.extend(_size_notes(attribute, groups[attribute]))
-        found = by_attribute.get(attribute)
-        if found is None:
-            findings.append(_nothing_to_compare(attribute))
+    for found, beside in zip(ours, theirs, strict=True):
+        if isinstance(found, NotComparable):
+            findings.append(Finding(found.attribute, f"{found.metric}_ratio", None, None, "warn", found.reason))
             continue
-        by_group = {
-            model: {name: _bar(values[groups[attribute] == name]) for name in found.by_group}
-            for model, values in ((MARQUEE, ours), (NEIGHBOURS, theirs))
-        }
-        findings.append(_ratio_finding(found, by_group[MARQUEE], beside.get(attribute)))
-        widgets.extend(_service_widgets(found, by_group[MARQUEE], by_group[NEIGHBOURS]))
+        findings.append(_ratio_finding(found, beside, limits))
+        widgets.extend(_service_widgets(found, beside))
     return Examination(findings, widgets)
 
 
 def examine_exposure(connection: Connection[DictRow], as_of: datetime, settings: Settings) -> Examination:
     """Genres shown to each group, beside the genres of the group's own history."""
-    last = Evaluation.read(find_champion(connection, as_of, settings), "loo")
+    champion = find_champion(connection, as_of, settings)
+    limits = load_thresholds(settings.gate_file).fairness
+    last = Evaluation.read(champion, "loo")
     genres = GenreTable.of(read_contents(connection))
     lists = last.of_model(MARQUEE)
-    groups = _groups(connection, pd.Index(lists["subscriber_id"].unique()))
+    groups = _of_listed(_groups(connection, champion.trained_at, limits), last)
     findings: list[Finding] = []
     widgets: list[object] = []
-    for attribute in ATTRIBUTES:
+    for attribute in limits.attributes:
         column = groups[attribute]
-        names = _judged(column)
+        names = fairness.judged_groups(column, limits.least_subscribers)
         if len(names) < 2:
             continue
         members = {name: column.index[column == name] for name in names}
@@ -90,70 +88,59 @@ def examine_exposure(connection: Connection[DictRow], as_of: datetime, settings:
 PARTS = (examine_service, examine_exposure)
 
 
-def _groups(connection: Connection[DictRow], index: pd.Index) -> pd.DataFrame:
-    groups = read_subscribers(connection)[list(ATTRIBUTES)]
+def _groups(connection: Connection[DictRow], at: datetime, limits: FairnessThresholds) -> pd.DataFrame:
+    require_tables(connection, "marts.dim_subscribers")
+    groups = fairness.read_groups(connection, at, limits)
     if groups.empty:
         raise MissingInputError("marts.dim_subscribers", "marts.dim_subscribers holds no subscriber yet")
-    return groups.reindex(index).fillna("unknown")
+    return groups
 
 
-def _judged(column: pd.Series) -> list[str]:
-    sizes = column.value_counts()
-    return sorted(str(name) for name, size in sizes.items() if size >= MINIMUM_GROUP and name != "unknown")
+def _of_listed(groups: pd.DataFrame, evaluation: Evaluation) -> pd.DataFrame:
+    """The groups of whom a list was made."""
+    return groups.reindex(pd.Index(evaluation.relevant["subscriber_id"].unique())).fillna(UNKNOWN)
 
 
-def _size_notes(attribute: str, column: pd.Series) -> list[Finding]:
+def _size_notes(attribute: str, column: pd.Series, limits: FairnessThresholds) -> list[Finding]:
     """Each group that is left out, with its size."""
-    judged = _judged(column)
+    judged = fairness.judged_groups(column, limits.least_subscribers)
     return [
         note(
             f"{attribute} {name}",
             "group_size",
             float(size),
-            "not known, so no group" if name == "unknown" else f"too few to judge ({MINIMUM_GROUP} are needed)",
+            "not known, so no group"
+            if name == UNKNOWN
+            else f"too few to judge ({limits.least_subscribers} are needed)",
         )
         for name, size in column.value_counts().items()
         if name not in judged
     ]
 
 
-def _nothing_to_compare(attribute: str) -> Finding:
-    detail = f"fewer than two groups of {MINIMUM_GROUP} subscribers: nothing to compare"
-    return Finding(attribute, "ndcg_ratio", None, MINIMUM_FAIRNESS_RATIO, "warn", detail)
+def _ratio_finding(found: GroupRatio, beside: GroupRatio | NotComparable, limits: FairnessThresholds) -> Finding:
+    levels = limits.attributes[found.attribute][found.metric]
+    verdict = _VERDICTS[fairness.judge(found, levels)]
+    context = f"; {NEIGHBOURS}'s ratio is {beside.ratio:.2f}" if isinstance(beside, GroupRatio) else ""
+    return Finding(
+        found.attribute,
+        f"{found.metric}_ratio",
+        found.ratio,
+        levels.fail if verdict == "fail" else levels.warn,
+        verdict,
+        fairness.in_words(found, levels) + context,
+    )
 
 
-def _ratio_finding(found: GroupFairness, by_group: dict[str, report_page.Bar], beside: float | None) -> Finding:
-    groups = ", ".join(f"{name} {value:.4f} ({found.group_sizes[name]})" for name, value in found.by_group.items())
-    worst, best = (pick(found.by_group, key=found.by_group.__getitem__) for pick in (min, max))
-    chance = "overlap" if by_group[worst].high >= by_group[best].low else "do not overlap"
-    context = "" if beside is None else f"; {NEIGHBOURS}'s ratio is {beside:.2f}"
-    detail = f"{groups}; the intervals of {worst} and {best} {chance}{context}"
-    return judge_at_least(found.attribute, "ndcg_ratio", found.ratio, _RATIO_LIMITS, detail)
-
-
-def _service_widgets(
-    found: GroupFairness, ours: dict[str, report_page.Bar], theirs: dict[str, report_page.Bar]
-) -> list[object]:
-    title = found.attribute.replace("_", " ")
-    rows = [
-        (name, found.group_sizes[name], bar.value, f"{bar.low:.4f} to {bar.high:.4f}", theirs[name].value)
-        for name, bar in ours.items()
-    ]
-    shown = [f"{name} ({found.group_sizes[name]})" for name in ours]
-    series = {MARQUEE: list(ours.values()), NEIGHBOURS: list(theirs.values())}
-    return [
-        report_page.bars(f"NDCG@{K} by {title}", shown, series, f"NDCG@{K}"),
-        report_page.table(
-            f"{title.capitalize()}: ratio of the lowest to the highest {found.ratio:.2f}",
-            ("group", "subscribers", f"NDCG@{K}", "95% interval", f"{NEIGHBOURS}'s NDCG@{K}"),
-            rows,
-        ),
-    ]
-
-
-def _bar(values: pd.Series) -> report_page.Bar:
-    low, high = bootstrap_interval(values.to_numpy())
-    return report_page.Bar(float(values.mean()), low, high)
+def _service_widgets(ours: GroupRatio, theirs: GroupRatio | NotComparable) -> list[object]:
+    metric = "different titles" if ours.metric == "coverage" else f"{ours.metric}@{K}"
+    title = f"{metric} by {ours.attribute.replace('_', ' ')}"
+    series = {MARQUEE: [report_page.Bar(group.value, group.low, group.high) for group in ours.by_group.values()]}
+    if isinstance(theirs, GroupRatio):
+        series[NEIGHBOURS] = [report_page.Bar(group.value, group.low, group.high) for group in theirs.by_group.values()]
+    shown = [f"{name} ({group.size})" for name, group in ours.by_group.items()]
+    heading = f"{title}: ratio of the lowest to the highest {ours.ratio:.2f} ({ours.low:.2f} to {ours.high:.2f})"
+    return [report_page.bars(heading[0].upper() + heading[1:], shown, series, metric, is_half=True)]
 
 
 def _exposure(rows: pd.DataFrame, subscriber_ids: pd.Index, genres: GenreTable) -> Shares:

@@ -21,7 +21,6 @@ from monitoring.findings import Examination, Finding, Limits, judge_at_least, no
 from monitoring.recommendations import MARQUEE, NEIGHBOURS, POPULARITY, Evaluation, GenreTable
 from monitoring.warehouse import find_champion, read_contents, read_subscribers
 from training.evaluation import K
-from training.fairness import MINIMUM_GROUP
 from training.metrics import bootstrap_interval
 
 # of the catalogue; in the demo popularity reaches 0.06 of it, by leaving out what a subscriber has seen, item-kNN 0.13
@@ -29,6 +28,8 @@ _COVERAGE_LIMIT = 0.2
 # lists may be this much less varied than item-kNN's before it is a warning
 _DIVERSITY_SHARE = 0.75
 _PERSONALIZATION_LIMIT = 0.5
+# a smaller segment's mean is noise
+_LEAST_SUBSCRIBERS = 30
 _SEGMENTS = ("lifecycle_stage", "plan", "activity")
 _ACTIVITY_BANDS = {"light (under 30)": 0, "regular (30 to 99)": 30, "heavy (100 or more)": 100}
 
@@ -241,8 +242,8 @@ def _segments(subscribers: pd.DataFrame, evaluation: Evaluation, index: pd.Index
 
 def _segment_finding(attribute: str, name: str, ours: pd.Series, theirs: pd.Series) -> Finding:
     subject, metric, size = f"{attribute} {name}", f"ndcg@{K}_loo_upper_bound", len(ours)
-    if size < MINIMUM_GROUP:
-        return note(subject, metric, None, f"{size} subscribers, too few to judge ({MINIMUM_GROUP} are needed)")
+    if size < _LEAST_SUBSCRIBERS:
+        return note(subject, metric, None, f"{size} subscribers, too few to judge ({_LEAST_SUBSCRIBERS} are needed)")
     bar = _bar(ours)
     detail = f"upper bound of {bar.value:.4f} over {size} subscribers; the limit is {NEIGHBOURS} in this segment"
     return judge_at_least(subject, metric, bar.high, Limits(warn=float(theirs.mean())), detail)

@@ -16,6 +16,7 @@ from evidently.core.metric_types import render_widgets
 from evidently.core.report import Snapshot
 from evidently.legacy.renderers.html_widgets import (
     CounterData,
+    WidgetSize,
     counter,
     group_widget,
     plotly_figure,
@@ -57,6 +58,10 @@ class PageHead:
     run_key: str
     as_of: str
     is_simulated: bool
+    # where it is not the worst of the findings
+    verdict: str | None = None
+    # Markdown that stands above the findings
+    summary: str = ""
 
 
 def run_report(
@@ -91,8 +96,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     return table_data(title=title, column_names=list(columns), data=[[_shown(cell) for cell in row] for row in rows])
 
 
-def bars(title: str, groups: Sequence[str], series: Mapping[str, Sequence[Bar]], axis: str) -> object:
-    """Grouped bars with their intervals: a bar of each series for each group."""
+def bars(
+    title: str, groups: Sequence[str], series: Mapping[str, Sequence[Bar]], axis: str, *, is_half: bool = False
+) -> object:
+    """Grouped bars with their intervals: a bar of each series for each group; two half ones stand side by side."""
     figure = go.Figure(
         [
             go.Bar(
@@ -111,7 +118,7 @@ def bars(title: str, groups: Sequence[str], series: Mapping[str, Sequence[Bar]],
         ]
     )
     figure.update_layout(barmode="group", yaxis_title=axis, showlegend=True, template="plotly_white")
-    return plotly_figure(title=title, figure=figure)
+    return plotly_figure(title=title, figure=figure, size=WidgetSize.HALF if is_half else WidgetSize.FULL)
 
 
 def ranges(title: str, labels: Sequence[str], values: Sequence[Bar], axis: str, reference: float) -> object:
@@ -145,7 +152,7 @@ def ranges(title: str, labels: Sequence[str], values: Sequence[Bar], axis: str, 
 def render(head: PageHead, findings: Sequence[Finding], widgets: Sequence[object]) -> str:
     """The whole page: verdict, findings from the worst on, then the widgets."""
     ordered = sorted(findings, key=lambda finding: (_FROM_WORST[finding.verdict], finding.subject, finding.metric))
-    verdict = worst(finding.verdict for finding in findings)
+    verdict = head.verdict or worst(finding.verdict for finding in findings)
     counts = [
         CounterData(label=name, value=str(sum(finding.verdict == name for finding in findings)))
         for name in ("pass", "warn", "fail")
@@ -153,6 +160,7 @@ def render(head: PageHead, findings: Sequence[Finding], widgets: Sequence[object
     above = [
         counter(counters=[CounterData(label=head.title, value=f"Verdict: {verdict}"), *counts]),
         text(f"Run `{head.run_key}`, as of {head.as_of}."),
+        *([text(head.summary)] if head.summary else []),
         *([text(_SIMULATED)] if head.is_simulated else []),
         table(
             "Findings",

@@ -1,110 +1,235 @@
-"""Whether a version may serve: quality beside the baselines and the champion, and fairness between groups.
+"""What a version must hold to serve: a clean batch, quality beside baselines, fairness, no loss to the champion.
 
-In: a registered version. Out: a decision with its reasons, recorded with the version; a promotion when all hold.
+In: a run's training set, a registered version, the limits of gate.yml. Out: rows of ops.model_checks, a step's at a
+time. A step can run again alone; `training.verdicts` sums them up.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
-from psycopg import Connection
-from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
+import structlog
 
 from marquee import database
 from marquee.settings import Settings
-from training import fairness, registry
-from training.evaluation import per_subscriber
+from training import checks, fairness, poisoning, registry
+from training.checks import Check, Outcome, Step
+from training.evaluation import K
+from training.metrics import bootstrap_interval
+from training.thresholds import BatchThresholds, FairnessThresholds, Thresholds, load_thresholds
 
-MINIMUM_FAIRNESS_RATIO = 0.5
-# a new version may measure this share below the champion: week to week the test sets differ by more
-CHAMPION_TOLERANCE = 0.05
-
-
-@dataclass(frozen=True)
-class Check:
-    name: str
-    value: float
-    limit: float
-    is_passed: bool
+_log = structlog.get_logger()
+_PROTOCOL, _MODEL = "loo", "marquee"
+_NDCG = f"ndcg@{K}"
 
 
-@dataclass(frozen=True)
-class GateDecision:
-    model_version: str
-    is_passed: bool
-    is_promoted: bool
-    checks: list[Check]
-
-
-def decide_promotion(model_version: str, now: datetime, settings: Settings) -> GateDecision:
-    """Judge a version, record the judgement, and promote it when it passes; judging again promotes nothing twice.
+def check_version(step: Step, run_key: str, model_version: str, settings: Settings) -> Outcome:
+    """Run one step, keep what it found, and return its worst outcome.
 
     Raises:
         registry.RegistryError: the version is not there.
+        pipeline.TrainingDataError: the step needs the run's training set, and it is gone.
+        thresholds.ThresholdsError: the file of the limits is wrong.
     """
-    with database.connect(settings) as connection, database.exclusive(connection, "marquee.models"):
-        checks = judge(model_version, connection, settings)
-        is_passed = all(check.is_passed for check in checks)
-        connection.execute(
-            "update ops.model_versions set gate = %s, is_gate_passed = %s where model_version = %s",
-            (Jsonb([asdict(check) for check in checks]), is_passed, model_version),
-        )
-        is_promoted = is_passed and registry.promote(connection, model_version, now, "passed the gate", settings)
-    return GateDecision(model_version, is_passed, is_promoted, checks)
-
-
-def judge(model_version: str, connection: Connection[DictRow], settings: Settings) -> list[Check]:
-    """Every check of a version."""
-    values = _metrics(model_version, connection)
-    checks = [_at_least("ndcg@10 loo beside item_knn", values["loo", "marquee"].value, values["loo", "item_knn"].value)]
-    # a short history has no calendar split, and few subscribers are warm on one: only a clear loss counts
-    if ("temporal", "marquee") in values:
-        checks.append(
-            _at_least(
-                "ndcg@10 temporal, upper bound, beside popularity",
-                values["temporal", "marquee"].high,
-                values["temporal", "popularity"].value,
-            )
-        )
-    serving = registry.champion(connection)
-    if serving is not None and serving != model_version:
-        limit = _metrics(serving, connection)["loo", "marquee"].value * (1 - CHAMPION_TOLERANCE)
-        checks.append(_at_least("ndcg@10 loo beside the champion", values["loo", "marquee"].value, limit))
-    return [*checks, *_fairness_checks(model_version, settings, connection)]
-
-
-def _fairness_checks(model_version: str, settings: Settings, connection: Connection[DictRow]) -> list[Check]:
-    folder = registry.artefact_dir(model_version, settings) / "evaluation"
-    topk = pd.read_parquet(folder / "topk.parquet")
-    relevant = pd.read_parquet(folder / "relevant.parquet")
-    lists = topk[(topk["protocol"] == "loo") & (topk["model"] == "marquee")]
-    ndcg = per_subscriber(lists, relevant[relevant["protocol"] == "loo"])["ndcg"]
-    groups = pd.DataFrame(
-        connection.execute("select subscriber_id, gender, age_band from marts.dim_subscribers").fetchall()
-    ).set_index("subscriber_id")
-    found = fairness.group_fairness(ndcg.to_numpy(), groups.reindex(ndcg.index))
-    return [_at_least(f"ndcg@10 fairness by {group.attribute}", group.ratio, MINIMUM_FAIRNESS_RATIO) for group in found]
+    run = _Run(run_key, model_version, load_thresholds(settings.gate_file), settings)
+    found = _STEPS[step](run)
+    with database.connect(settings) as connection:
+        checks.replace(connection, run_key, step, found)
+    for check in found:
+        if check.outcome != "pass":
+            _log.warning("gate.concern", step=step, outcome=check.outcome, subject=check.subject, detail=check.detail)
+    return max((check.outcome for check in found), key=checks.OUTCOMES.index)
 
 
 @dataclass(frozen=True)
-class _Metric:
-    value: float
-    high: float
+class _Run:
+    run_key: str
+    model_version: str
+    thresholds: Thresholds
+    settings: Settings
 
 
-def _metrics(model_version: str, connection: Connection[DictRow]) -> dict[tuple[str, str], _Metric]:
-    row = connection.execute(
-        "select metrics from ops.model_versions where model_version = %s", (model_version,)
-    ).fetchone()
-    if row is None:
-        raise registry.RegistryError(f"no model version {model_version!r}; `marquee models list` shows them")
-    return {
-        (metric["protocol"], metric["model"]): _Metric(metric["value"], metric["high"])
-        for metric in row["metrics"]
-        if metric["metric"] == "ndcg"
-    }
+def check_batch(run: _Run) -> list[Check]:
+    """How much of the training set was set aside as poison, in all and of what the champion has not seen."""
+    from training import pipeline  # brings torch along
+
+    sifted, _ = pipeline.read_training_set(run.run_key, run.settings)
+    with database.connect(run.settings) as connection:
+        serving = registry.champion(connection)
+        since = None if serving is None else registry.find(connection, serving).data_until
+    return batch_checks(sifted, since, run.thresholds.batch)
 
 
-def _at_least(name: str, value: float, limit: float) -> Check:
-    return Check(name, round(value, 4), round(limit, 4), value >= limit)
+def batch_checks(sifted: poisoning.Sifted, since: datetime | None, limits: BatchThresholds) -> list[Check]:
+    """A figure for each reason, and the shares that decide; `since` is the end of the champion's data."""
+    by_reason = {name: sifted.aside[sifted.aside["reason"] == name] for name in poisoning.REASONS}
+    found = [
+        Check(
+            "batch", name, "set_aside_count", "pass", float(len(rows)),
+            detail=f"{poisoning.REASONS[name]}; of {rows['subscriber_id'].nunique():,} subscribers",
+        )
+        for name, rows in by_reason.items()
+    ]  # fmt: skip
+    said = ", ".join(f"{len(rows):,} {name.replace('_', ' ')}" for name, rows in by_reason.items() if len(rows))
+    found.append(_share("training set", len(sifted.aside), len(sifted.kept), said, limits))
+    if since is not None:
+        aside, kept = (int((frame["occurred_at"] > since).sum()) for frame in (sifted.aside, sifted.kept))
+        if aside + kept >= limits.least_new_interactions:
+            found.append(_share("new since the champion", aside, kept, said, limits))
+    return found
+
+
+def _share(subject: str, aside: int, kept: int, said: str, limits: BatchThresholds) -> Check:
+    share, levels = aside / max(aside + kept, 1), limits.set_aside_share
+    outcome: Outcome = "reject" if share > levels.fail else "warn" if share > levels.warn else "pass"
+    detail = f"{aside:,} of {aside + kept:,} interactions ({share:.2%}) were set aside"
+    detail += f" ({said} in all)" if said else ""
+    if outcome == "reject":
+        detail = f"poisoned batch: {detail}; at most {levels.fail:.2%} may be. Find where they come from first"
+    threshold = levels.fail if outcome == "reject" else levels.warn
+    return Check("batch", subject, "set_aside_share", outcome, share, threshold=threshold, detail=detail)
+
+
+def check_quality(run: _Run) -> list[Check]:
+    """NDCG@10 beside the declared baselines: worse for certain rejects, worse within chance holds."""
+    with database.connect(run.settings) as connection:
+        figures = registry.ndcg(connection, run.model_version)
+    baselines = run.thresholds.quality
+    found = []
+    for protocol, baseline in (("loo", baselines.loo), ("temporal", baselines.temporal)):
+        # a short history has no calendar split
+        if (protocol, _MODEL) not in figures:
+            continue
+        ours, theirs = figures[protocol, _MODEL], figures[protocol, baseline]
+        outcome: Outcome = "pass" if ours.value >= theirs.value else "reject" if ours.high < theirs.value else "hold"
+        words = {
+            "pass": "at least as good as",
+            "hold": "below, though perhaps by chance, than",
+            "reject": "clearly below",
+        }[outcome]
+        detail = f"{_NDCG} {protocol} {ours.value:.4f} ({ours.low:.4f} to {ours.high:.4f}) is {words} {baseline}'s"
+        found.append(
+            Check(
+                "quality", f"{protocol} beside {baseline}", _NDCG, outcome, ours.value, ours.low, ours.high,
+                theirs.value, f"{detail} {theirs.value:.4f}",
+            )
+        )  # fmt: skip
+    return found
+
+
+def check_fairness(run: _Run) -> list[Check]:
+    """Each attribute's ratio of the worst to the best served group, of every declared metric, and the groups' own."""
+    folder = registry.artefact_dir(run.model_version, run.settings) / "evaluation"
+    topk, relevant = (pd.read_parquet(folder / f"{name}.parquet") for name in ("topk", "relevant"))
+    lists = topk[(topk["protocol"] == _PROTOCOL) & (topk["model"] == _MODEL) & (topk["rank"] <= K)]
+    limits = run.thresholds.fairness
+    with database.connect(run.settings) as connection:
+        groups = fairness.read_groups(connection, registry.find(connection, run.model_version).trained_at, limits)
+    return fairness_checks(lists, relevant[relevant["protocol"] == _PROTOCOL], groups, limits)
+
+
+def fairness_checks(
+    lists: pd.DataFrame, relevant: pd.DataFrame, groups: pd.DataFrame, limits: FairnessThresholds
+) -> list[Check]:
+    """See `check_fairness`; `groups` by subscriber_id, a column an attribute."""
+    found = []
+    for ratio in fairness.ratios(lists, relevant, groups, limits):
+        if isinstance(ratio, fairness.NotComparable):
+            found.append(Check("fairness", ratio.attribute, f"{ratio.metric}_ratio", "warn", detail=ratio.reason))
+            continue
+        levels = limits.attributes[ratio.attribute][ratio.metric]
+        outcome = fairness.judge(ratio, levels)
+        found.append(
+            Check(
+                "fairness", ratio.attribute, f"{ratio.metric}_ratio", outcome, ratio.ratio, ratio.low, ratio.high,
+                levels.fail if outcome == "reject" else levels.warn, fairness.in_words(ratio, levels),
+            )
+        )  # fmt: skip
+        found.extend(
+            Check(
+                "fairness", f"{ratio.attribute} {name}", ratio.metric, "pass", group.value, group.low, group.high,
+                detail=f"{group.size} subscribers",
+            )
+            for name, group in ratio.by_group.items()
+        )  # fmt: skip
+    return found
+
+
+def check_champion(run: _Run) -> list[Check]:
+    """The champion beside the version, on the same window where there is one."""
+    with database.connect(run.settings) as connection:
+        serving = registry.champion(connection)
+        if serving is None:
+            return [_about_champion("pass", "no version serves yet: there is nothing to compare with")]
+        if serving == run.model_version:
+            return [_about_champion("pass", "it serves already")]
+        if registry.has_served(connection, run.model_version):
+            return [
+                _about_champion(
+                    "hold",
+                    f"it served before, and {serving} was put in its place; `marquee models promote "
+                    f"{run.model_version}` brings it back",
+                )
+            ]
+        champion, version = registry.find(connection, serving), registry.find(connection, run.model_version)
+        if champion.data_until > version.data_until:
+            return [
+                _about_champion(
+                    "hold",
+                    f"the champion {serving} knows data until {champion.data_until:%Y-%m-%d %H:%M}, "
+                    f"this version only until {version.data_until:%Y-%m-%d %H:%M}",
+                )
+            ]
+        ours, theirs = (registry.ndcg(connection, name)[_PROTOCOL, _MODEL] for name in (run.model_version, serving))
+    from training.champion import same_window  # brings torch along
+
+    limits = run.thresholds.champion
+    window = same_window(run.run_key, run.model_version, serving, champion.data_until, run.settings)
+    problem = "" if window.problem is None else f"; it could not be asked again: {window.problem}"
+    if len(window.ours) >= limits.least_subscribers:
+        return [_on_same_window(serving, window.ours, window.theirs, window.asked_count, problem, limits.tolerance)]
+    few = f"only {len(window.ours)} subscribers can be compared on the same window{problem}; each on its own"
+    return [_on_own_windows(serving, ours, theirs, few, limits.tolerance)]
+
+
+def _about_champion(outcome: Outcome, detail: str) -> Check:
+    return Check("champion", "champion", "comparison", outcome, detail=detail)
+
+
+def _on_same_window(
+    serving: str, ours: pd.Series, theirs: pd.Series, asked_count: int, problem: str, tolerance: float
+) -> Check:
+    difference = float((ours - theirs).mean())
+    low, high = bootstrap_interval((ours - theirs).to_numpy())
+    limit = -tolerance * float(theirs.mean())
+    outcome: Outcome = "pass" if difference >= limit else "reject" if high < 0 else "hold"
+    detail = (
+        f"{_NDCG} {ours.mean():.4f} beside the champion's {theirs.mean():.4f} on the last interactions of the same "
+        f"{len(ours):,} subscribers ({asked_count:,} of them newer than its data): {difference:+.4f} "
+        f"({low:+.4f} to {high:+.4f}){problem}; {_WORDS[outcome]}"
+    )
+    return Check("champion", f"beside {serving}", f"{_NDCG}_difference", outcome, difference, low, high, limit, detail)
+
+
+def _on_own_windows(serving: str, ours: registry.Figure, theirs: registry.Figure, few: str, tolerance: float) -> Check:
+    limit = theirs.value * (1 - tolerance)
+    outcome: Outcome = "pass" if ours.value >= limit else "reject" if ours.high < theirs.low else "hold"
+    detail = (
+        f"{few}: {_NDCG} {ours.value:.4f} ({ours.low:.4f} to {ours.high:.4f}) beside the champion's {theirs.value:.4f} "
+        f"({theirs.low:.4f} to {theirs.high:.4f}); {_WORDS[outcome]}"
+    )
+    return Check("champion", f"beside {serving}", _NDCG, outcome, ours.value, ours.low, ours.high, limit, detail)
+
+
+_WORDS: dict[Outcome, str] = {
+    "pass": "not below what is tolerated",
+    "hold": "below what is tolerated, though perhaps by chance",
+    "reject": "clearly worse",
+}
+_STEPS: dict[Step, Callable[[_Run], list[Check]]] = {
+    "batch": check_batch,
+    "quality": check_quality,
+    "fairness": check_fairness,
+    "champion": check_champion,
+}

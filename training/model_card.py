@@ -17,7 +17,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from training import charts, ranker, towers
 from training.charts import Interval, LossPoint
 from training.evaluation import K, MetricRow
-from training.fairness import MINIMUM_GROUP
 from training.manifest import CARD, LOSSES, Manifest
 from training.segments import ATTRIBUTES, MODEL, PROTOCOL, SegmentRow, Segments
 
@@ -114,7 +113,6 @@ def render(
         worst=min(known, key=lambda row: row.value or 0.0, default=None),
         behind=[row for row in known if (row.value or 0.0) < (row.beside or 0.0)],
         segments=segments,
-        minimum_group=MINIMUM_GROUP,
         even_ratio=_EVEN_RATIO,
         losses=losses,
         loss_chart=charts.loss_curves(losses) if losses else "",

@@ -25,13 +25,14 @@ from feature_repo.store import open_store
 from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
-from training import baselines, dataset, evaluation, model_card, registry, segments
+from training import baselines, dataset, evaluation, model_card, poisoning, registry, segments
 from training.charts import LossPoint
 from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
+from training.poisoning import CleanedFeatures, Sifted
 from training.provenance import source_revision
-from training.ranking_features import StoredFeatures
+from training.ranking_features import RankingFeatures, StoredFeatures
 from training.system import (
     RankedLists,
     System,
@@ -42,6 +43,7 @@ from training.system import (
     relevant_frame,
     tuned,
 )
+from training.thresholds import load_thresholds
 from training.towers import TowerConfig
 
 _log = structlog.get_logger()
@@ -68,8 +70,11 @@ class Trained:
 def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
     """Extract interactions with consent up to `now`, the catalogue and the present features to Parquet.
 
+    What looks like poison is set aside, in a file of its own (`training.poisoning`).
+
     Raises:
         TrainingDataError: fewer than 200 interactions.
+        ThresholdsError: the file of the limits is wrong.
     """
     with database.connect(settings) as connection:
         interactions = pd.DataFrame(
@@ -87,17 +92,21 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
             ).fetchall()
         )
         reference = present_subscriber_features(connection, now)
-        if len(interactions) < _MINIMUM_INTERACTIONS:
-            raise TrainingDataError(
-                f"marts.fct_interactions holds {len(interactions)} interactions with consent to personalization; "
-                f"{_MINIMUM_INTERACTIONS} are needed. Import more events, or check `consents`"
-            )
         subscribers = segments.read_subscribers(connection)
+    sifted = poisoning.sift(interactions, load_thresholds(settings.gate_file).batch)
+    _log.info("training.sifted", kept=len(sifted.kept), set_aside=sifted.aside["reason"].value_counts().to_dict())
+    if len(sifted.kept) < _MINIMUM_INTERACTIONS:
+        raise TrainingDataError(
+            f"marts.fct_interactions holds {len(sifted.kept)} interactions with consent to personalization that can "
+            f"teach, and {len(sifted.aside)} that were set aside as poison; {_MINIMUM_INTERACTIONS} are needed. "
+            "Import more events, or check `consents`"
+        )
     folder = _work_dir(run_key, settings)
     draft = folder.with_name(f"{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    interactions.to_parquet(draft / "interactions.parquet", index=False)
+    sifted.kept.to_parquet(draft / "interactions.parquet", index=False)
+    sifted.aside.to_parquet(draft / "set_aside.parquet", index=False)
     contents.to_parquet(draft / "contents.parquet", index=False)
     reference.to_parquet(draft / "reference_features.parquet", index=False)
     subscribers.to_parquet(draft / "subscribers.parquet", index=False)
@@ -109,7 +118,8 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
 def train_models(run_key: str, settings: Settings) -> str:
     """Fit on both splits, then take everything in; returns the version's name. What is there already is not redone."""
     folder = _work_dir(run_key, settings)
-    frame, content_frame = _read_extracts(folder)
+    sifted, content_frame = read_training_set(run_key, settings)
+    frame = sifted.kept
     version = _version_name(frame, content_frame, settings)
     if (registry.artefact_dir(version, settings) / MANIFEST).exists() or (folder / "trained.pickle").exists():
         _log.info("training.found", model_version=version)
@@ -118,7 +128,8 @@ def train_models(run_key: str, settings: Settings) -> str:
     real = frame[~frame["is_simulated"]].reset_index(drop=True)
     interactions, contents = dataset.read_frames(real, content_frame)
     everything, _ = dataset.read_frames(frame, content_frame)
-    trained = _fit_everything(interactions, everything, contents, settings)
+    features = CleanedFeatures.of(StoredFeatures(open_store(settings), contents), sifted, content_frame)
+    trained = _fit_everything(interactions, everything, contents, features, settings)
     draft = folder / "trained.draft"
     with draft.open("wb") as file:
         pickle.dump(trained, file)
@@ -129,7 +140,8 @@ def train_models(run_key: str, settings: Settings) -> str:
 def evaluate_version(run_key: str, now: datetime, settings: Settings) -> str:
     """Measure what `train_models` fitted, write the artefact and register the version; returns its name."""
     folder = _work_dir(run_key, settings)
-    frame, content_frame = _read_extracts(folder)
+    sifted, content_frame = read_training_set(run_key, settings)
+    frame = sifted.kept
     version = _version_name(frame, content_frame, settings)
     target = registry.artefact_dir(version, settings)
     if not (target / MANIFEST).exists():
@@ -139,11 +151,23 @@ def evaluate_version(run_key: str, now: datetime, settings: Settings) -> str:
     manifest = Manifest.model_validate_json((target / MANIFEST).read_text())
     metrics = json.loads((target / "evaluation" / "metrics.json").read_text())
     with database.connect(settings) as connection:
-        registry.register(
-            connection, version, manifest.trained_at, manifest.data_from, manifest.data_until, metrics, {},
-            is_gate_passed=False,
-        )  # fmt: skip
+        registry.register(connection, version, manifest.trained_at, manifest.data_from, manifest.data_until, metrics)
     return version
+
+
+def read_training_set(run_key: str, settings: Settings) -> tuple[Sifted, pd.DataFrame]:
+    """What `build_training_set` wrote: interactions on both sides, and the catalogue.
+
+    Raises:
+        TrainingDataError: it is not there.
+    """
+    folder = _work_dir(run_key, settings)
+    if not folder.exists():
+        raise TrainingDataError(f"there is no training set in {folder}; run build_training_set of this run first")
+    kept, aside, contents = (
+        pd.read_parquet(folder / f"{name}.parquet") for name in ("interactions", "set_aside", "contents")
+    )
+    return Sifted(kept, aside), contents
 
 
 def clean_up(run_key: str, settings: Settings) -> None:
@@ -152,9 +176,12 @@ def clean_up(run_key: str, settings: Settings) -> None:
 
 
 def _fit_everything(
-    interactions: Interactions, everything: Interactions, contents: Contents, settings: Settings
+    interactions: Interactions,
+    everything: Interactions,
+    contents: Contents,
+    features: RankingFeatures,
+    settings: Settings,
 ) -> Trained:
-    features = StoredFeatures(open_store(settings), contents)
     config = TowerConfig()
 
     losses: list[LossPoint] = []
@@ -228,6 +255,7 @@ def _export(
         candidate_count=candidate_count(trained.contents),
         files={},
     )
+    least = load_thresholds(settings.gate_file).fairness.least_subscribers
     subscribers, contents = (pd.read_parquet(folder / f"{name}.parquet") for name in ("subscribers", "contents"))
     export(
         target,
@@ -240,7 +268,7 @@ def _export(
         model_card.documents(
             manifest,
             metrics,
-            segments.measure_segments(frames["topk"], frames["relevant"], frames["seen"], subscribers),
+            segments.measure_segments(frames["topk"], frames["relevant"], frames["seen"], subscribers, least),
             trained.losses,
             model_card.summarise(frame, contents, subscribers),
         ),
@@ -265,12 +293,6 @@ def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
             )
         )
     return {"topk": pd.concat(topk), "relevant": pd.concat(relevant), "seen": pd.concat(seen)}
-
-
-def _read_extracts(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    if not folder.exists():
-        raise TrainingDataError(f"there is no training set in {folder}; run build_training_set of this run first")
-    return pd.read_parquet(folder / "interactions.parquet"), pd.read_parquet(folder / "contents.parquet")
 
 
 def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, settings: Settings) -> str:

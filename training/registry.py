@@ -24,10 +24,21 @@ class RegistryError(MarqueeError):
 class ModelVersion:
     model_version: str
     trained_at: datetime
-    is_gate_passed: bool
+    data_until: datetime
     is_champion: bool
     ndcg_loo: float | None
     ndcg_temporal: float | None
+    # of the newest run that judged it; none while nobody has
+    verdict: str | None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A mean over subscribers with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 def register(
@@ -37,17 +48,12 @@ def register(
     data_from: datetime,
     data_until: datetime,
     metrics: list[dict[str, str | float | int | None]],
-    gate: dict[str, object],
-    *,
-    is_gate_passed: bool,
 ) -> None:
-    """Record a version; recording it again changes nothing but the gate's judgement."""
+    """Record a version; recording it again changes nothing but its figures."""
     connection.execute(
-        "insert into ops.model_versions "
-        "(model_version, trained_at, data_from, data_until, metrics, gate, is_gate_passed) "
-        "values (%s, %s, %s, %s, %s, %s, %s) on conflict (model_version) do update set "
-        "metrics = excluded.metrics, gate = excluded.gate, is_gate_passed = excluded.is_gate_passed",
-        (model_version, trained_at, data_from, data_until, Jsonb(metrics), Jsonb(gate), is_gate_passed),
+        "insert into ops.model_versions (model_version, trained_at, data_from, data_until, metrics) "
+        "values (%s, %s, %s, %s, %s) on conflict (model_version) do update set metrics = excluded.metrics",
+        (model_version, trained_at, data_from, data_until, Jsonb(metrics)),
     )
 
 
@@ -59,23 +65,65 @@ def champion(connection: Connection[DictRow]) -> str | None:
     return None if row is None else str(row["model_version"])
 
 
+def has_served(connection: Connection[DictRow], model_version: str) -> bool:
+    """Whether a version was ever promoted."""
+    row = connection.execute(
+        "select exists (select from ops.model_promotions where model_version = %s) as found", (model_version,)
+    ).fetchone()
+    return row is not None and bool(row["found"])
+
+
 def versions(connection: Connection[DictRow]) -> list[ModelVersion]:
     """Every version, newest first."""
-    serving = champion(connection)
     rows = connection.execute(
-        "select model_version, trained_at, is_gate_passed, metrics from ops.model_versions order by trained_at desc"
+        "select model_version, trained_at, data_until, metrics, verdict from ops.model_versions "
+        "left join lateral (select verdict from ops.model_verdicts as judged "
+        "where judged.model_version = model_versions.model_version order by decided_at desc limit 1) as newest on true "
+        "order by trained_at desc"
     ).fetchall()
+    serving = champion(connection)
     return [
         ModelVersion(
             row["model_version"],
             row["trained_at"],
-            row["is_gate_passed"],
+            row["data_until"],
             row["model_version"] == serving,
-            _metric(row["metrics"], "loo"),
-            _metric(row["metrics"], "temporal"),
+            _ndcg(row["metrics"], "loo"),
+            _ndcg(row["metrics"], "temporal"),
+            row["verdict"],
         )
         for row in rows
     ]
+
+
+def find(connection: Connection[DictRow], model_version: str) -> ModelVersion:
+    """One version.
+
+    Raises:
+        RegistryError: it is not there.
+    """
+    for version in versions(connection):
+        if version.model_version == model_version:
+            return version
+    raise RegistryError(f"no model version {model_version!r}; `marquee models list` shows them")
+
+
+def ndcg(connection: Connection[DictRow], model_version: str) -> dict[tuple[str, str], Figure]:
+    """NDCG@10 of a version and its baselines, by protocol and model.
+
+    Raises:
+        RegistryError: the version is not there.
+    """
+    row = connection.execute(
+        "select metrics from ops.model_versions where model_version = %s", (model_version,)
+    ).fetchone()
+    if row is None:
+        raise RegistryError(f"no model version {model_version!r}; `marquee models list` shows them")
+    return {
+        (metric["protocol"], metric["model"]): Figure(metric["value"], metric["low"], metric["high"])
+        for metric in row["metrics"]
+        if metric["metric"] == "ndcg"
+    }
 
 
 def promote(
@@ -86,9 +134,7 @@ def promote(
     Raises:
         RegistryError: the version is not registered or its artefact is gone.
     """
-    known = connection.execute("select 1 from ops.model_versions where model_version = %s", (model_version,)).fetchone()
-    if known is None:
-        raise RegistryError(f"no model version {model_version!r}; `marquee models list` shows them")
+    find(connection, model_version)
     if not (artefact_dir(model_version, settings) / "manifest.json").exists():
         raise RegistryError(f"the artefact of {model_version!r} is gone from {settings.models_dir}; train it again")
     if champion(connection) == model_version:
@@ -138,7 +184,7 @@ def artefact_dir(model_version: str, settings: Settings) -> Path:
     return settings.models_dir / model_version
 
 
-def _metric(rows: list[dict[str, object]], protocol: str) -> float | None:
+def _ndcg(rows: list[dict[str, object]], protocol: str) -> float | None:
     for row in rows:
         if (row["protocol"], row["model"], row["metric"]) == (protocol, "marquee", "ndcg"):
             return float(str(row["value"]))

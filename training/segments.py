@@ -12,14 +12,14 @@ import pandas as pd
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from training import fairness, metrics
+from training import metrics
 from training.evaluation import per_subscriber
-from training.fairness import MINIMUM_GROUP
+from training.fairness import UNKNOWN, service_ratio
+from training.thresholds import Attribute
 
 PROTOCOL, MODEL, BESIDE = "loo", "marquee", "item_knn"
-PROTECTED = ("gender", "age_band")
+PROTECTED: tuple[Attribute, ...] = ("gender", "age_band")
 ATTRIBUTES = ("age_band", "gender", "region", "plan", "lifecycle_stage", "occupation")
-_UNKNOWN = "unknown"
 # interactions of the training side, by their upper ends
 _HISTORY = {"fewer than 20": 20, "20 to 49": 50, "50 to 199": 200, "200 and more": np.inf}
 # shares of the catalogue, most consumed first
@@ -28,7 +28,7 @@ _POPULARITY = {"most consumed tenth": 0.1, "next four tenths": 0.5, "rest of the
 
 @dataclass(frozen=True)
 class SegmentRow:
-    """NDCG of one segment; the figures are None where it has fewer than `MINIMUM_GROUP` subscribers.
+    """NDCG of one segment; the figures are None where it has too few subscribers.
 
     Attributes:
         beside: item-kNN's NDCG in the same segment.
@@ -50,11 +50,13 @@ class Segments:
     Attributes:
         ratios: by attribute, of MODEL and of BESIDE; an attribute without two groups to compare is left out.
         missed_share: of the measured subscribers, how many found nothing among the K best.
+        least: how many subscribers a segment needs to be measured.
     """
 
     rows: list[SegmentRow]
     ratios: dict[str, tuple[float, float]]
     missed_share: float
+    least: int
 
 
 def read_subscribers(connection: Connection[DictRow]) -> pd.DataFrame:
@@ -64,42 +66,42 @@ def read_subscribers(connection: Connection[DictRow]) -> pd.DataFrame:
         connection.execute(f"select {', '.join(columns)} from marts.dim_subscribers".encode()).fetchall(),
         columns=columns,
     )
-    return frame.fillna(dict.fromkeys(ATTRIBUTES, _UNKNOWN))
+    return frame.fillna(dict.fromkeys(ATTRIBUTES, UNKNOWN))
 
 
 def measure_segments(
-    topk: pd.DataFrame, relevant: pd.DataFrame, seen: pd.DataFrame, subscribers: pd.DataFrame
+    topk: pd.DataFrame, relevant: pd.DataFrame, seen: pd.DataFrame, subscribers: pd.DataFrame, least: int
 ) -> Segments:
     """NDCG by attribute, by length of history, and by how consumed the held-back content is.
 
     Args:
         topk, relevant, seen: frames of the artefact's evaluation folder.
         subscribers: as `read_subscribers` gives them.
+        least: how many subscribers a segment needs to be measured.
     """
     held_back, before = (frame[frame["protocol"] == PROTOCOL] for frame in (relevant, seen))
     lists = topk[topk["protocol"] == PROTOCOL]
     ours, theirs = (per_subscriber(lists[lists["model"] == model], held_back)["ndcg"] for model in (MODEL, BESIDE))
-    groups = subscribers.set_index("subscriber_id")[list(ATTRIBUTES)].reindex(ours.index).fillna(_UNKNOWN)
+    groups = subscribers.set_index("subscriber_id")[list(ATTRIBUTES)].reindex(ours.index).fillna(UNKNOWN)
     dimensions = {
         **{name: groups[name].astype(str) for name in ATTRIBUTES},
         "interactions before": _histories(before, ours.index),
         "popularity of what came next": _popularities(before, held_back, ours.index),
     }
-    compared = [
-        {
-            found.attribute: found.ratio
-            for found in fairness.group_fairness(of_model.to_numpy(), groups[list(PROTECTED)])
-        }
-        for of_model in (ours, theirs)
-    ]
+    ratios: dict[str, tuple[float, float]] = {}
+    for attribute in PROTECTED:
+        found, beside = (service_ratio(of, "ndcg", attribute, groups[attribute], least) for of in (ours, theirs))
+        if found is not None and beside is not None:
+            ratios[attribute] = (found.ratio, beside.ratio)
     return Segments(
-        [row for name, column in dimensions.items() for row in _rows(name, column, ours, theirs)],
-        {attribute: (compared[0][attribute], compared[1][attribute]) for attribute in compared[0]},
+        [row for name, column in dimensions.items() for row in _rows(name, column, ours, theirs, least)],
+        ratios,
         float((ours == 0).mean()),
+        least,
     )
 
 
-def _rows(dimension: str, column: pd.Series, ours: pd.Series, theirs: pd.Series) -> list[SegmentRow]:
+def _rows(dimension: str, column: pd.Series, ours: pd.Series, theirs: pd.Series, least: int) -> list[SegmentRow]:
     order = (
         column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else sorted(column.unique(), key=_place)
     )
@@ -108,7 +110,7 @@ def _rows(dimension: str, column: pd.Series, ours: pd.Series, theirs: pd.Series)
         members = column.index[column == name]
         if len(members) == 0:
             continue
-        if len(members) < MINIMUM_GROUP:
+        if len(members) < least:
             rows.append(SegmentRow(dimension, str(name), len(members), None, None, None, None))
             continue
         values = ours[members].to_numpy()
@@ -122,7 +124,7 @@ def _place(name: str) -> tuple[bool, float, str]:
     """Bands by where they begin, other names by the alphabet, what is not known last."""
     number = re.search(r"\d+", name)
     begin = float(number[0]) - name.startswith("under") if number else 0.0
-    return name == _UNKNOWN, begin, name
+    return name == UNKNOWN, begin, name
 
 
 def _histories(seen: pd.DataFrame, index: pd.Index) -> pd.Series:

@@ -1,8 +1,8 @@
 """Shows the versions in MLflow: each as a run with its parameters, loss curves and metrics, and as a model version.
 
-In: ops.model_versions, ops.model_promotions and the artefacts, which stay the one truth that serving reads. Out: the
-tracking store, by default the schema `mlflow` of the warehouse. Nothing is read back: what MLflow lacks, for whatever
-reason, the next call of `sync` writes, and what is there already it does not write twice.
+In: ops.model_versions, ops.model_verdicts, ops.model_promotions and the artefacts, which stay the one truth that
+serving reads. Out: the tracking store, by default the schema `mlflow` of the warehouse. Nothing is read back: what
+MLflow lacks, for whatever reason, the next call of `sync` writes, and what is there already it does not write twice.
 """
 
 import hashlib
@@ -48,6 +48,7 @@ NAME = "marquee-recommender"
 CHAMPION = "champion"
 SCHEMA = "mlflow"
 _VERSION_TAG, _RUN_KEY_TAG, _SHOWN_TAG = "marquee.model_version", "marquee.run_key", "marquee.shown"
+_VERDICT_TAG = "marquee.verdict"
 _ARTEFACT = "artefact"
 # rows about subscribers: they stay where erasure finds them
 _PERSONAL = (
@@ -86,8 +87,7 @@ class _Registered:
 
     model_version: str
     metrics: list[dict[str, str | float | int | None]]
-    gate: object
-    is_gate_passed: bool
+    verdicts: list[dict[str, object]]
     promotions: list[dict[str, str]]
 
 
@@ -197,7 +197,7 @@ class _Store:
         tags = {
             _VERSION_TAG: version.model_version,
             _RUN_KEY_TAG: manifest.run_key,
-            "marquee.gate": "passed" if version.is_gate_passed else "refused" if version.gate else "not judged",
+            _VERDICT_TAG: str(version.verdicts[-1]["verdict"]) if version.verdicts else "not judged",
             "marquee.artefact": str(folder),
             "mlflow.source.name": "training.pipeline",
             **({"mlflow.source.git.commit": manifest.source_revision} if manifest.source_revision else {}),
@@ -211,7 +211,7 @@ class _Store:
         self._client.log_batch(
             run_id, params=_parameters(manifest), tags=[RunTag(name, value) for name, value in tags.items()]
         )
-        self._client.log_dict(run_id, {"checks": version.gate, "promotions": version.promotions}, "gate.json")
+        self._client.log_dict(run_id, {"verdicts": version.verdicts, "promotions": version.promotions}, "verdicts.json")
         self._log_artefact(run_id, folder)
         self._client.set_terminated(run_id, end_time=at)
         if number is None:
@@ -222,7 +222,7 @@ class _Store:
                 tags={_VERSION_TAG: version.model_version},
                 description=version.model_version,
             ).version
-        self._client.set_model_version_tag(NAME, number, "marquee.gate", tags["marquee.gate"])
+        self._client.set_model_version_tag(NAME, number, _VERDICT_TAG, tags[_VERDICT_TAG])
         # last, so that a write that ends before it is done again
         self._client.set_tag(run_id, _SHOWN_TAG, shown)
         return str(number)
@@ -279,7 +279,10 @@ def _read_versions(connection: Connection[DictRow]) -> list[_Registered]:
     """Every version, oldest first, so that MLflow's numbers follow age."""
     rows = connection.execute(
         """
-        select model_version, metrics, gate, is_gate_passed, coalesce((
+        select model_version, metrics, coalesce((
+            select jsonb_agg(to_jsonb(model_verdicts) order by decided_at, run_key)
+            from ops.model_verdicts where model_verdicts.model_version = model_versions.model_version
+        ), '[]') as verdicts, coalesce((
             select jsonb_agg(jsonb_build_object('promoted_at', promoted_at, 'reason', reason) order by promotion_id)
             from ops.model_promotions where model_promotions.model_version = model_versions.model_version
         ), '[]') as promotions

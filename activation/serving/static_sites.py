@@ -1,7 +1,7 @@
 """Sites that other parts write as files: dbt's documentation, and the quality reports with their verdicts.
 
-In: dbt's target folder, the reports folder, ops.quality_verdicts. Out: the files, an index of the reports, and a
-word on how to make what is not there yet.
+In: dbt's target folder, the reports folder, ops.quality_verdicts, ops.model_verdicts. Out: the files, an index of the
+reports, and a word on how to make what is not there yet.
 """
 
 from collections.abc import Iterable
@@ -15,13 +15,14 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from starlette.exceptions import HTTPException
 
-from activation.serving.model_cards import ListedVersion, read_listed_versions
+from activation.serving.model_cards import card_of
 from activation.serving.runtime import RuntimeDep
 from marquee.errors import MarqueeError
 
 router = APIRouter(include_in_schema=False)
 
 _SHOWN_RUNS = 20
+_SHOWN_MODELS = 5
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ class CheckedRun:
     checks: dict[str, Check] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ModelVerdict:
+    """What was decided on a trained model, and why."""
+
+    model_version: str
+    verdict: str
+    reasons: tuple[str, ...]
+    decided_at: datetime
+    report: str | None
+
+
 @router.get("/dbt-docs", response_class=HTMLResponse)
 @router.get("/dbt-docs/", response_class=HTMLResponse)
 def show_dbt_docs(runtime: RuntimeDep) -> Response:
@@ -82,17 +94,25 @@ def show_dbt_docs(runtime: RuntimeDep) -> Response:
 @router.get("/reports/", response_class=HTMLResponse)
 def show_reports(runtime: RuntimeDep) -> Response:
     runs: list[CheckedRun] = []
-    versions: list[ListedVersion] = []
+    models: list[ModelVerdict] = []
     problem = None
     try:
         with runtime.warehouse.connection() as connection:
             runs = read_runs(connection, runtime.settings.reports_dir)
-            versions = read_listed_versions(connection, runtime.settings.models_dir)
+            models = read_model_verdicts(connection, runtime.settings.reports_dir)
     except MarqueeError:
         problem = "The verdicts cannot be read just now; the report files are still here."
     listed = {report for run in runs for check in run.checks.values() for report in check.reports}
+    listed |= {model.report for model in models if model.report}
     others = [report for report in _files(runtime.settings.reports_dir) if report not in listed]
-    return runtime.pages.render("reports.html", runs=runs, versions=versions, others=others[:100], problem=problem)
+    return runtime.pages.render(
+        "reports.html",
+        runs=runs,
+        models=models,
+        carded={model.model_version for model in models if card_of(model.model_version, runtime.settings.models_dir)},
+        others=others[:100],
+        problem=problem,
+    )
 
 
 @router.get("/reports/{path:path}")
@@ -132,6 +152,22 @@ def read_runs(connection: Connection[DictRow], reports_dir: Path) -> list[Checke
         if report is not None and report not in check.reports:
             check.reports.append(report)
     return list(runs.values())
+
+
+def read_model_verdicts(connection: Connection[DictRow], reports_dir: Path) -> list[ModelVerdict]:
+    """The newest verdicts on trained models, newest first."""
+    rows = connection.execute(
+        "select model_version, verdict, reasons, decided_at, report from ops.model_verdicts "
+        "order by decided_at desc limit %s",
+        (_SHOWN_MODELS,),
+    ).fetchall()
+    return [
+        ModelVerdict(
+            row["model_version"], row["verdict"], tuple(row["reasons"]), row["decided_at"],
+            _report_path(reports_dir, row["report"]),
+        )
+        for row in rows
+    ]  # fmt: skip
 
 
 def _report_path(reports_dir: Path, report: str | None) -> str | None:

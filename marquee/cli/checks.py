@@ -31,7 +31,8 @@ def register(app: typer.Typer) -> None:
 def check(kinds: Annotated[list[CheckKind] | None, typer.Argument(help="Kinds; all when left out.")] = None) -> None:
     """Look at the pipeline now: drift, quality, fairness, freshness, identity; exits with 1 when something fails."""
     from marquee.clock import utc_now
-    from monitoring.checks import report_path, run_check
+    from monitoring.checks import run_check
+    from monitoring.report_files import report_path
     from monitoring.verdicts import overall
 
     settings, now = load_settings(), utc_now()

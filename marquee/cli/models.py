@@ -1,4 +1,4 @@
-"""`marquee models`: the versions of the recommender, their cards, which one serves, going back, and MLflow's view."""
+"""`marquee models`: the versions of the recommender, the verdict and the card of each, which one serves, and MLflow."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -6,34 +6,69 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-models = typer.Typer(help="Versions of the recommender: list, card, promote, roll back, MLflow.", no_args_is_help=True)
+models = typer.Typer(
+    help="Versions of the recommender: list, show, card, promote, roll back, MLflow.", no_args_is_help=True
+)
 console = Console()
 
 
 @models.command("list")
 def list_versions() -> None:
-    """Every version, newest first, with its quality and whether the gate let it through."""
+    """Every version, newest first, with its quality and what the gate said of it."""
     from marquee import database
     from training import registry
 
     table = Table()
     # whole, because `promote` asks for it
     table.add_column("version", min_width=len("20260101T000000-00000000"))
-    for name in ("trained", "gate", "NDCG@10 leave-last-out", "NDCG@10 temporal", "serves"):
+    for name in ("trained", "verdict", "NDCG@10 leave-last-out", "NDCG@10 temporal", "serves"):
         table.add_column(name)
     with database.connect() as connection:
         for version in registry.versions(connection):
             table.add_row(
                 version.model_version,
                 f"{version.trained_at:%Y-%m-%d %H:%M}",
-                "passed" if version.is_gate_passed else "refused",
+                version.verdict or "not judged",
                 _figure(version.ndcg_loo),
                 _figure(version.ndcg_temporal),
                 "champion" if version.is_champion else "",
             )
     console.print(table)
+
+
+@models.command()
+def show(model_version: str) -> None:
+    """The newest verdict on a version: its reasons, its page, and every figure that did not simply pass."""
+    from marquee import database
+    from marquee.settings import load_settings
+    from training import checks, registry, verdicts
+
+    with database.connect() as connection:
+        version = registry.find(connection, model_version)
+        verdict = verdicts.newest_of(connection, model_version)
+        found = [] if verdict is None else checks.read(connection, verdict.run_key)
+    console.print(
+        f"{model_version}, trained {version.trained_at:%Y-%m-%d %H:%M}, data until {version.data_until:%Y-%m-%d %H:%M}"
+        f"{', serves' if version.is_champion else ''}"
+    )
+    if verdict is None:
+        console.print("no run has judged it yet; train_recommender does")
+        return
+    console.print(f"[bold]{verdict.verdict}[/], {verdict.decided_at:%Y-%m-%d %H:%M}, run {escape(verdict.run_key)}")
+    for reason in verdict.reasons:
+        console.print(f"- {reason}", markup=False, highlight=False)
+    if verdict.report:
+        console.print(str(load_settings().reports_dir / verdict.report), markup=False, soft_wrap=True)
+    table = Table("step", "outcome", "subject", "figure", "detail")
+    for check in found:
+        if check.outcome != "pass":
+            figure = f"{check.metric} {_figure(check.value)}"
+            table.add_row(check.step, check.outcome, check.subject, figure, escape(check.detail))
+    if table.row_count:
+        console.print(table)
 
 
 @models.command()

@@ -109,18 +109,20 @@ def _features(connection: Connection[DictRow]) -> Table:
 
 def _quality(connection: Connection[DictRow]) -> Table:
     newest = connection.execute(
-        "select model_version, metrics, is_gate_passed, gate from ops.model_versions order by trained_at desc limit 1"
+        "select model_version, metrics, (select verdict from ops.model_verdicts as judged "
+        "where judged.model_version = model_versions.model_version order by decided_at desc limit 1) as verdict "
+        "from ops.model_versions order by trained_at desc limit 1"
     ).fetchone()
     if newest is None:
         return Table(title="No model yet", title_justify="left")
     champion = connection.execute(
         "select model_version from ops.model_promotions order by promotion_id desc limit 1"
     ).fetchone()
-    verdict = "passed the gate" if newest["is_gate_passed"] else "was refused by the gate"
+    verdict = f"verdict: {newest['verdict']}" if newest["verdict"] else "not judged yet"
     serving = champion["model_version"] if champion else "none"
     table = Table(
         "split", "model", "metric", "value", "95% interval", "subscribers",
-        title=f"Recommendation quality of {newest['model_version']}, which {verdict}; champion: {serving}",
+        title=f"Recommendation quality of {newest['model_version']}; {verdict}; champion: {serving}",
         title_justify="left",
     )  # fmt: skip
     for row in newest["metrics"]:

@@ -185,6 +185,22 @@ def test_5_the_homepage_serves_the_champion(story: Story) -> None:
     assert len(answer["items"]) == 10
 
 
+def test_5_the_verdict_on_the_model_is_a_row_and_a_page_and_nothing_of_the_default_data_is_poison(story: Story) -> None:
+    with story.machine.connect() as connection:
+        verdict = connection.execute(
+            "select run_key, verdict, report from ops.model_verdicts order by decided_at desc limit 1"
+        ).fetchone()
+        assert verdict is not None
+        shares = connection.execute(
+            "select value from ops.model_checks where run_key = %s and metric = 'set_aside_share'",
+            (verdict["run_key"],),
+        ).fetchall()
+    assert verdict["verdict"] == "promote"
+    assert {row["value"] for row in shares} == {0}
+    page = httpx.get(f"http://127.0.0.1:{story.machine.settings.serving_port}/reports/{verdict['report']}", timeout=30)
+    assert "Verdict: promote" in page.text
+
+
 def test_6_ctrl_c_leaves_nothing_running(story: Story) -> None:
     assert story.running is not None
     story.counts = _counts(story.machine)

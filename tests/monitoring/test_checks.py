@@ -4,7 +4,8 @@ from datetime import timedelta
 import pytest
 
 from activation.serving.static_sites import read_runs
-from monitoring.checks import KINDS, CheckError, report_path, run_check
+from monitoring.checks import KINDS, CheckError, run_check
+from monitoring.report_files import report_path
 from tests.monitoring.world import NOW, RUN, World
 
 

@@ -10,8 +10,10 @@ from tests.monitoring.world import CHAMPION, NOW, RUN, SUBSCRIBER_COUNT, World, 
 def test_an_even_recommender_passes(world: World) -> None:
     assert run_check("fairness", RUN, NOW, world.settings) == "pass"
     found = world.findings("fairness")
-    for attribute in ("gender", "age_band"):
-        assert found[attribute, "ndcg_ratio"]["value"] == pytest.approx(1)
+    for attribute in ("gender", "age_band", "region", "plan", "tenure"):
+        for metric in ("ndcg", "recall"):
+            assert found[attribute, f"{metric}_ratio"]["value"] == pytest.approx(1)
+        assert found[attribute, "coverage_ratio"]["verdict"] == "pass"
 
 
 def test_a_recommender_that_serves_one_gender_only_fails_for_gender_alone(world: World) -> None:
@@ -21,8 +23,8 @@ def test_a_recommender_that_serves_one_gender_only_fails_for_gender_alone(world:
     assert world.concerns("fairness") == {"gender": "fail"}
     row = world.findings("fairness")["gender", "ndcg_ratio"]
     assert (row["value"], row["threshold"]) == (0, 0.5)
-    assert "female 1.0000 (120), male 0.0000 (120)" in row["detail"]
-    assert "do not overlap" in row["detail"]
+    assert "male 0 (120) beside female 1 (120), ratio 0.00" in row["detail"]
+    assert "clearly below 0.50" in row["detail"]
 
 
 def test_a_smaller_gap_is_a_warning(world: World) -> None:

@@ -1,7 +1,8 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from monitoring.checks import report_path, run_check
+from monitoring.checks import run_check
+from monitoring.report_files import report_path
 from tests.monitoring.world import NOW, RUN, World, subscriber
 
 

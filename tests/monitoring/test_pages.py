@@ -1,7 +1,8 @@
 import pytest
 from playwright.sync_api import Browser, expect
 
-from monitoring.checks import KINDS, report_path, run_check
+from monitoring.checks import KINDS, run_check
+from monitoring.report_files import report_path
 from tests.monitoring.world import CHAMPION, NOW, RUN, World
 
 pytestmark = pytest.mark.browser
@@ -53,4 +54,4 @@ def test_the_page_of_an_unfair_model_shows_both_groups_and_their_sizes(world: Wo
     page.goto((world.settings.reports_dir / report_path("fairness", RUN)).as_uri())
     for label in ("female (120)", "male (120)"):
         expect(page.locator(".xtick", has_text=label).first).to_be_visible()
-    expect(page.get_by_text("Gender: ratio of the lowest to the highest 0.00")).to_be_visible()
+    expect(page.get_by_text("Ndcg@10 by gender: ratio of the lowest to the highest 0.00")).to_be_visible()

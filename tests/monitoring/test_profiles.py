@@ -1,5 +1,6 @@
-from monitoring.checks import report_path, run_check
+from monitoring.checks import run_check
 from monitoring.profiles import PathLift, clearest
+from monitoring.report_files import report_path
 from monitoring.report_page import Bar
 from tests.monitoring.world import NOW, RUN, World, content
 

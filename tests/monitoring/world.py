@@ -29,7 +29,8 @@ RankOfHit = Callable[[int], int | None]
 _TABLES = """
 create schema if not exists marts;
 create table marts.dim_subscribers (
-    subscriber_id text, gender text, age_band text, lifecycle_stage text, plan text
+    subscriber_id text, gender text, age_band text, lifecycle_stage text, plan text, region text,
+    acquired_at timestamptz
 );
 create table marts.dim_content (content_id text, title text, genres text[], is_simulated boolean);
 create table marts.fct_content_tag_issues (
@@ -104,7 +105,8 @@ class World:
     def write_marts(self) -> None:
         rows = [
             (subscriber(n), ("female", "male")[n % 2], ("under_25", "25_34", "35_44")[n % 3],
-             ("active", "lapsed")[n // 2 % 2], ("free", "premium")[n % 2])
+             ("active", "lapsed")[n // 2 % 2], ("free", "premium")[n // 12 % 2], ("eu", "us")[n // 24 % 2],
+             NOW - timedelta(days=(20, 60)[n // 48 % 2]))
             for n in range(SUBSCRIBER_COUNT)
         ]  # fmt: skip
         self._insert("marts.dim_subscribers", rows)
@@ -155,10 +157,10 @@ class World:
     def register(self, version: str, trained_at: datetime, data_until: datetime) -> None:
         self.connection.execute(
             "insert into ops.model_versions "
-            "(model_version, trained_at, data_from, data_until, metrics, gate, is_gate_passed) "
-            "values (%s, %s, %s, %s, %s, %s, true) on conflict (model_version) do update set "
+            "(model_version, trained_at, data_from, data_until, metrics) "
+            "values (%s, %s, %s, %s, %s) on conflict (model_version) do update set "
             "trained_at = excluded.trained_at, data_until = excluded.data_until",
-            (version, trained_at, data_until - timedelta(days=90), data_until, Jsonb([]), Jsonb([])),
+            (version, trained_at, data_until - timedelta(days=90), data_until, Jsonb([])),
         )
         self.connection.commit()
 

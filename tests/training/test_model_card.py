@@ -29,6 +29,7 @@ _SEGMENTS = Segments(
     ],
     {"gender": (0.95, 0.73), "age_band": (0.33, 0.72)},
     0.79,
+    30,
 )
 
 

@@ -4,7 +4,9 @@ Everybody follows a cycle of contents, so that what comes next can be learnt and
 """
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,9 @@ from feature_repo import materialization, store
 from ingestion.data_import import import_directory
 from marquee import database, dbt_runner
 from marquee.settings import Settings
-from training import dataset, export, gate, pipeline, registry
+from training import dataset, export, gate, pipeline, registry, system, verdicts
+from training.champion import ServedModel, same_window
+from training.checks import STEPS
 from training.manifest import CARD, LOSSES, MANIFEST, Manifest, checksum
 from training.ranking_features import LoggedFeatures, StoredFeatures
 
@@ -218,6 +222,10 @@ def test_too_little_data_is_said_so(settings: Settings) -> None:
             "create table marts.fct_interactions (interaction_id text, subscriber_id text, content_id text, "
             "occurred_at timestamptz, has_personalization_consent boolean, is_simulated boolean)"
         )
+        connection.execute(
+            "create table marts.dim_subscribers (subscriber_id text, is_simulated boolean, age_band text, gender text, "
+            "region text, plan text, lifecycle_stage text, occupation text)"
+        )
         for name in ("ftr_content__profile", "ftr_subscriber__activity", "ftr_subscriber__profile"):
             connection.execute(
                 f"create table features.{name} (content_id text, content_type text, genre_vector float8[], "
@@ -228,9 +236,103 @@ def test_too_little_data_is_said_so(settings: Settings) -> None:
         pipeline.build_training_set("run", NOW, settings)
 
 
-def test_the_gate_judges_the_version(run: Run) -> None:
-    decision = gate.decide_promotion(run.version, NOW, run.settings)
-    names = {check.name for check in decision.checks}
-    assert "ndcg@10 loo beside item_knn" in names
+@contextmanager
+def _planted(run: Run, source: str) -> Iterator[None]:
+    """Rows of fct_interactions that `source` selects, while the block runs."""
+    columns = (
+        "interaction_id, subscriber_id, content_id, occurred_at, interaction_type, has_personalization_consent, "
+        "is_simulated"
+    )
+    with database.connect(run.settings) as connection:
+        connection.execute(f"insert into marts.fct_interactions ({columns}) {source}".encode(), {"now": NOW})
+    yield
+    with database.connect(run.settings) as connection:
+        connection.execute("delete from marts.fct_interactions where interaction_id like 'poison%'")
+
+
+_EVERYTHING_TWICE = """
+    select 'poison-' || interaction_id, subscriber_id, content_id, occurred_at, 'play', true, false
+    from marts.fct_interactions
+"""
+_ONE_FLOOD = """
+    select 'poison-' || n, subscriber_id, 'c-1', %(now)s - interval '85 days' + n * interval '1 second', 'play', true,
+        false
+    from generate_series(1, 100000) as n
+    cross join (select min(subscriber_id) as subscriber_id from marts.dim_subscribers) as one
+"""
+_BOTS = """
+    select 'poison-' || n, 'bot-' || n %% 5, 'c-' || n %% 50, %(now)s - interval '30 days' + n * interval '0.2 seconds',
+        'play', true, false
+    from generate_series(1, 20000) as n
+"""
+
+
+@pytest.mark.parametrize("source", [_EVERYTHING_TWICE, _ONE_FLOOD, _BOTS], ids=["doubled", "flood", "bots"])
+def test_a_poisoned_batch_teaches_nothing_and_is_rejected(run: Run, source: str) -> None:
+    with _planted(run, source):
+        pipeline.build_training_set("poisoned", NOW, run.settings)
+    # the same name is the same extract: nothing of it moves a figure
+    assert pipeline.train_models("poisoned", run.settings) == run.version
+    assert gate.check_version("batch", "poisoned", run.version, run.settings) == "reject"
+    for step in ("quality", "fairness", "champion"):
+        gate.check_version(step, "poisoned", run.version, run.settings)
+    verdict = verdicts.decide("poisoned", run.version, NOW, run.settings)
+    assert verdict.verdict == "reject"
+    assert verdict.reasons[0].startswith("poisoned batch: ")
+    assert verdicts.publish("poisoned", NOW, run.settings) is False
+    with database.connect(run.settings) as connection:
+        assert registry.champion(connection) is None
+    pipeline.clean_up("poisoned", run.settings)
+
+
+def test_an_artefact_asked_again_gives_the_lists_of_the_system_that_it_holds(run: Run) -> None:
+    sifted, content_frame = pipeline.read_training_set("run-1", run.settings)
+    log, contents = dataset.read_frames(sifted.kept, content_frame)
+    split = dataset.leave_last_out(log)
+    trained = pd.read_pickle(run.settings.models_dir / ".work" / "run-1" / "trained.pickle")
+    features = LoggedFeatures(log, contents)
+    ours = system.ranked_lists(trained.system, split, contents, features, 10)[-1]
+    asked = ServedModel.load(run.folder)._lists(split, contents, features)
+    np.testing.assert_array_equal(asked.items, ours.items)
+    np.testing.assert_allclose(asked.scores, ours.scores, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def earlier(run: Run) -> Run:
+    """A version of the data of two weeks before the last event."""
+    before = NOW - timedelta(days=32)
+    pipeline.build_training_set("run-0", before, run.settings)
+    pipeline.train_models("run-0", run.settings)
+    return Run(run.settings, pipeline.evaluate_version("run-0", before, run.settings))
+
+
+def test_the_champion_is_asked_again_about_what_came_after_its_data(run: Run, earlier: Run, tmp_path: Path) -> None:
+    until = earlier.manifest.data_until
+    window = same_window("run-1", run.version, earlier.version, until, run.settings)
+    assert window.problem is None
+    assert len(window.ours) == _PEOPLE
+    log = pipeline.read_training_set("run-1", run.settings)[0].kept
+    last = log.groupby("subscriber_id")["occurred_at"].max()
+    assert 0 < window.asked_count == (last > until).sum() < _PEOPLE
+    # it knows the cycle, though it has never seen these steps of it
+    assert window.theirs[last.index[last > until]].mean() > 0.5
+    broken = run.settings.models_dir / "broken"
+    shutil.copytree(earlier.folder, broken)
+    (broken / "user_tower.pt2").write_bytes(b"half a file")
+    alone = same_window("run-1", run.version, "broken", until, run.settings)
+    assert alone.problem is not None
+    assert "broken cannot be read as a model" in alone.problem
+    assert (alone.asked_count, len(alone.ours)) == (0, (last <= until).sum())
+    pd.testing.assert_series_equal(alone.theirs, window.theirs[alone.theirs.index])
+
+
+def test_the_gate_judges_the_version(run: Run, earlier: Run) -> None:
+    with database.connect(run.settings) as connection:
+        registry.promote(connection, earlier.version, NOW, "first", run.settings)
+    for step in STEPS:
+        gate.check_version(step, "run-1", run.version, run.settings)
+    verdict = verdicts.decide("run-1", run.version, NOW, run.settings)
+    assert verdict.champion_version == earlier.version
+    assert verdicts.publish("run-1", NOW, run.settings) is (verdict.verdict == "promote")
     pipeline.clean_up("run-1", run.settings)
     assert not (run.settings.models_dir / ".work" / "run-1").exists()

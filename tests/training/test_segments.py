@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from training.fairness import MINIMUM_GROUP
 from training.segments import ATTRIBUTES, SegmentRow, Segments, measure_segments
 
 _SIZE = 40
+_LEAST = 30
 
 
 def _measured() -> Segments:
@@ -46,7 +46,7 @@ def _measured() -> Segments:
     subscribers["gender"] = np.where(is_woman, "female", "male")
     subscribers.loc[:9, "occupation"] = "student"
     # one whom the warehouse has forgotten since
-    return measure_segments(lists, relevant, seen, subscribers.iloc[:-1])
+    return measure_segments(lists, relevant, seen, subscribers.iloc[:-1], _LEAST)
 
 
 def _row(found: Segments, dimension: str, segment: str) -> SegmentRow:
@@ -71,7 +71,7 @@ def test_each_segment_has_its_own_mean_with_its_interval_and_the_baselines_besid
 def test_a_small_segment_is_counted_and_not_measured() -> None:
     students = _row(_measured(), "occupation", "student")
     assert students == SegmentRow("occupation", "student", 10, None, None, None, None)
-    assert all((row.value is None) == (row.subscriber_count < MINIMUM_GROUP) for row in _measured().rows)
+    assert all((row.value is None) == (row.subscriber_count < _LEAST) for row in _measured().rows)
 
 
 def test_subscribers_are_told_apart_by_their_history_and_by_how_popular_the_next_content_was() -> None:

@@ -87,14 +87,18 @@ def test_syncing_again_writes_nothing_and_what_changes_changes_the_same_run(
     tracking.sync(settings)
     again = tracking.sync(settings)
     assert (again.written, again.unchanged) == ([], 2)
-    registry.register(warehouse, "v2", NOW, NOW, NOW, [], {"ndcg": "above"}, is_gate_passed=True)
+    warehouse.execute(
+        "insert into ops.model_verdicts (run_key, model_version, verdict, reasons, decided_at) "
+        "values ('scheduled__1', 'v2', 'promote', '{}', %s)",
+        (NOW,),
+    )
     registry.promote(warehouse, "v1", NOW, "by hand", settings)
     registry.promote(warehouse, "v2", NOW, "by hand", settings)
     warehouse.commit()
     assert tracking.sync(settings).written == ["v1", "v2"]
     client = _client(settings)
-    gates = {run.info.run_name: run.data.tags["marquee.gate"] for run in _runs(client)}
-    assert gates == {"v1": "not judged", "v2": "passed"}
+    verdicts = {run.info.run_name: run.data.tags["marquee.verdict"] for run in _runs(client)}
+    assert verdicts == {"v1": "not judged", "v2": "promote"}
     assert _champion(client) == "v2"
     assert len(client.search_model_versions(f"name = '{tracking.NAME}'")) == 2
     registry.roll_back(warehouse, NOW, settings)

@@ -18,6 +18,7 @@ from marquee.settings import Settings
 from tests.activation.serving import world
 from tests.activation.serving.conftest import VERSION
 from tests.waiting import wait_until
+from training import checks, registry, verdicts
 
 NEXT = "20260308T120000-00000002"
 LATER = "20260315T120000-00000003"
@@ -87,6 +88,35 @@ def test_a_roll_back_is_one_more_promotion(client: TestClient, house: Settings, 
         world.promote(house_db, version)
         look_now(client)
         assert served(client) == version
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "serves"),
+    [("reject", "reject", VERSION), ("hold", "hold", VERSION), ("pass", "promote", NEXT)],
+)
+def test_only_a_version_that_the_gate_promotes_reaches_the_homepage(
+    client: TestClient,
+    house: Settings,
+    house_db: Connection[DictRow],
+    outcome: checks.Outcome,
+    verdict: str,
+    serves: str,
+) -> None:
+    world.copy_version(house.models_dir, VERSION, NEXT)
+    registry.register(house_db, NEXT, world.NOW, world.NOW, world.NOW, [])
+    for step in checks.STEPS:
+        found = "pass" if step != "fairness" else outcome
+        checks.replace(house_db, "weekly", step, [checks.Check(step, "what", "figure", found, 0.1, detail="because")])
+    assert verdicts.decide("weekly", NEXT, world.NOW, house).verdict == verdict
+    assert verdicts.publish("weekly", world.NOW, house) is (verdict == "promote")
+    look_now(client)
+    for path in ("/v1/recommendations", "/v1/homepage"):
+        answer = client.get(path, params={"subscriber_id": world.DRAMA_LOVER}).json()
+        assert (answer["model_version"], answer["is_fallback"]) == (serves, False)
+    if serves == NEXT:
+        registry.roll_back(house_db, world.NOW, house)
+        look_now(client)
+        assert served(client) == VERSION
 
 
 def test_a_version_loaded_while_the_marts_could_not_be_read_serves_once_they_can(

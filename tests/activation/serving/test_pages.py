@@ -156,12 +156,17 @@ def test_every_page_fits_its_window_and_has_one_main_heading(page: Page, path: s
     assert_fits(page)
 
 
-def test_the_reports_lead_to_the_model_card_of_each_version_that_has_one(page: Page, house: Settings) -> None:
+def test_the_reports_lead_to_the_model_card_of_a_judged_version(page: Page, house: Settings) -> None:
     card = house.models_dir / VERSION / "model_card.html"
     card.write_text('<!doctype html><title>Card</title><link rel="icon" href="data:,"><h1>What it is for</h1>')
+    with database.connect(house) as connection:
+        connection.execute(
+            "insert into ops.model_verdicts (run_key, model_version, verdict, reasons, decided_at) "
+            "values ('scheduled__1', %s, 'promote', '{}', now()) on conflict do nothing",
+            (VERSION,),
+        )
     page.goto("/reports")
-    expect(page.get_by_role("listitem").filter(has_text=VERSION)).to_contain_text("serves")
-    page.get_by_role("link", name=f"Model card of {VERSION}").click()
+    page.get_by_role("article").filter(has_text=VERSION).get_by_role("link", name="Open its model card").click()
     expect(page.get_by_role("heading", name="What it is for")).to_be_visible()
 
 

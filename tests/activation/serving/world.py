@@ -293,7 +293,7 @@ def copy_version(models_dir: Path, old: str, new: str) -> Path:
 
 def promote(connection: Connection[DictRow], model_version: str) -> None:
     connection.execute(
-        "insert into ops.model_versions values (%s, %s, %s, %s, '[]', '{}', true) on conflict do nothing",
+        "insert into ops.model_versions values (%s, %s, %s, %s, '[]') on conflict do nothing",
         (model_version, NOW, NOW, NOW),
     )
     connection.execute(

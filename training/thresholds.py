@@ -1,0 +1,115 @@
+"""The limits of the gate, read from `training/gate.yml` or the file that the settings name.
+
+In: a YAML file. Out: a checked `Thresholds`. Every field is explained in the file as shipped.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from marquee.errors import MarqueeError
+
+Attribute = Literal["age_band", "gender", "region", "plan", "tenure"]
+FairnessMetric = Literal["ndcg", "recall", "coverage"]
+Baseline = Literal["popularity", "popularity_7d", "item_knn", "two_tower"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ThresholdsError(MarqueeError):
+    """The file of the gate's limits is missing or wrong."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MostShare(_Strict):
+    """From where on a share is a warning, and from where on too much."""
+
+    warn: Share
+    fail: Share
+
+    @model_validator(mode="after")
+    def _fails_later(self) -> Self:
+        if self.warn > self.fail:
+            raise ValueError(f"warn {self.warn} must not be above fail {self.fail}")
+        return self
+
+
+class LeastRatio(_Strict):
+    """Below what a ratio is a warning, and below what it is too small."""
+
+    warn: Share
+    fail: Share
+
+    @model_validator(mode="after")
+    def _fails_later(self) -> Self:
+        if self.warn < self.fail:
+            raise ValueError(f"warn {self.warn} must not be below fail {self.fail}")
+        return self
+
+
+class BatchThresholds(_Strict):
+    plays_an_hour: Count
+    plays_a_day: Count
+    plays_of_one_content_a_day: Count
+    plays_of_one_subscriber: Count
+    accounts_in_step: Annotated[int, Field(ge=2)]
+    contents_in_step: Annotated[int, Field(ge=2)]
+    set_aside_share: MostShare
+    least_new_interactions: Count
+
+
+class QualityThresholds(_Strict):
+    loo: Baseline
+    temporal: Baseline
+
+
+class ChampionThresholds(_Strict):
+    tolerance: Share
+    least_subscribers: Annotated[int, Field(ge=2)]
+
+
+class FairnessThresholds(_Strict):
+    least_subscribers: Annotated[int, Field(ge=2)]
+    tenure_days: Annotated[tuple[Count, ...], Field(min_length=1)]
+    attributes: Annotated[dict[Attribute, dict[FairnessMetric, LeastRatio]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _bands_rise(self) -> Self:
+        if list(self.tenure_days) != sorted(set(self.tenure_days)):
+            raise ValueError(f"tenure_days {list(self.tenure_days)} must rise")
+        return self
+
+
+class Thresholds(_Strict):
+    """See gate.yml, where each field is explained."""
+
+    batch: BatchThresholds
+    quality: QualityThresholds
+    champion: ChampionThresholds
+    fairness: FairnessThresholds
+
+
+def load_thresholds(path: Path) -> Thresholds:
+    """Read and check the limits.
+
+    Raises:
+        ThresholdsError: the file is missing, is no YAML, or a field of it is wrong; names the field and the value.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ThresholdsError(f"{path} cannot be read ({error}); set MARQUEE_GATE_FILE to a file of limits") from error
+    except yaml.YAMLError as error:
+        raise ThresholdsError(f"{path} is no YAML: {error}; see training/gate.yml as shipped") from error
+    try:
+        return Thresholds.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        value = "" if first["type"] == "missing" else f", found {first['input']!r}"
+        raise ThresholdsError(f"{path}: {field}: {first['msg']}{value}; see training/gate.yml as shipped") from error
