@@ -2,6 +2,7 @@
 create schema if not exists ops;
 create schema if not exists features;
 create schema if not exists feast;
+create schema if not exists mlflow;
 
 create table if not exists ops.state (
     name text primary key,

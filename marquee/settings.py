@@ -161,6 +161,12 @@ class Settings(BaseSettings):
         description="Limits that a trained model must hold to serve, and what is set aside before training.",
     )
     torch_threads: int = Field(2, alias="MARQUEE_TORCH_THREADS", description="CPU threads of a training run.")
+    mlflow_tracking_uri: SecretStr | None = Field(
+        None,
+        alias="MARQUEE_MLFLOW_TRACKING_URI",
+        description="MLflow server or database in which the model versions are shown (`https://mlflow.example`); its "
+        "password or token comes from MLflow's own variables. Unset: the schema `mlflow` of the warehouse.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", alias="MARQUEE_LOG_LEVEL", description="Level of the structured log."
     )
@@ -176,6 +182,11 @@ class Settings(BaseSettings):
     @property
     def models_dir(self) -> Path:
         return self.var_dir / "models"
+
+    @property
+    def mlflow_artifacts_dir(self) -> Path:
+        """What MLflow's runs have as files, where no server keeps them."""
+        return self.var_dir / "mlflow"
 
     @property
     def reports_dir(self) -> Path:

@@ -6,6 +6,7 @@ name and then renamed. The format is docs/ARCHITECTURE.md's, "Model artefact".
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,14 @@ def export(
     evaluation: dict[str, pd.DataFrame],
     metrics: list[dict[str, str | float | int | None]],
     reference_features: pd.DataFrame,
+    documents: Mapping[str, str],
     manifest: Manifest,
 ) -> None:
     """Write `folder`, whole or not at all.
 
     Args:
         evaluation: frames topk, relevant and seen.
+        documents: the text of further files, by their path.
         manifest: complete but for the hashes of the files.
     """
     draft = folder.with_name(f".{folder.name}.draft")
@@ -49,6 +52,8 @@ def export(
         frame.to_parquet(draft / "evaluation" / f"{name}.parquet", index=False)
     (draft / "evaluation" / "metrics.json").write_text(json.dumps(metrics))
     reference_features.to_parquet(draft / "reference_features.parquet", index=False)
+    for name, text in documents.items():
+        (draft / name).write_text(text, encoding="utf-8")
     files = {str(path.relative_to(draft)): checksum(path) for path in sorted(draft.rglob("*")) if path.is_file()}
     (draft / MANIFEST).write_text(manifest.model_copy(update={"files": files}).model_dump_json(indent=2))
     shutil.rmtree(folder, ignore_errors=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 MANIFEST = "manifest.json"
+CARD = "model_card.html"
+LOSSES = "losses.json"
 
 
 class Manifest(BaseModel):
@@ -19,6 +21,7 @@ class Manifest(BaseModel):
     data_from: datetime
     data_until: datetime
     code_version: str
+    source_revision: str | None = None
     run_key: str
     seed: int
     parameters: dict[str, int | float | str]

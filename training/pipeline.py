@@ -25,11 +25,13 @@ from feature_repo.store import open_store
 from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
-from training import baselines, dataset, evaluation, poisoning, registry
+from training import baselines, dataset, evaluation, model_card, poisoning, registry, segments
+from training.charts import LossPoint
 from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
 from training.poisoning import CleanedFeatures, Sifted
+from training.provenance import source_revision
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
 from training.ranking_features import RankingFeatures, StoredFeatures
 from training.system import Relations, System, candidate_count, fit_system, ranked_lists, tuned
@@ -54,6 +56,7 @@ class Trained:
     contents: Contents
     lists: list[tuple[Split, list[RankedLists]]]
     fallback: dict[str, list[str]]
+    losses: list[LossPoint]
 
 
 def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
@@ -83,6 +86,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
             ).fetchall()
         )
         reference = present_subscriber_features(connection, now)
+        subscribers = segments.read_subscribers(connection)
     sifted = poisoning.sift(interactions, load_thresholds(settings.gate_file).batch)
     _log.info("training.sifted", kept=len(sifted.kept), set_aside=sifted.aside["reason"].value_counts().to_dict())
     if len(sifted.kept) < _MINIMUM_INTERACTIONS:
@@ -99,6 +103,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
     sifted.aside.to_parquet(draft / "set_aside.parquet", index=False)
     contents.to_parquet(draft / "contents.parquet", index=False)
     reference.to_parquet(draft / "reference_features.parquet", index=False)
+    subscribers.to_parquet(draft / "subscribers.parquet", index=False)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return folder
@@ -174,7 +179,10 @@ def _fit_everything(
 ) -> Trained:
     config = read_config(settings.two_tower_file)
 
+    losses: list[LossPoint] = []
+
     def progress(stage: str, epoch: int, loss: float) -> None:
+        losses.append(LossPoint(stage, epoch, loss))
         _log.info("training.epoch", stage=stage, epoch=epoch, loss=round(loss, 4))
 
     lists = []
@@ -196,7 +204,7 @@ def _fit_everything(
     # articles and podcasts too
     tuned(system.retriever, everything, settings.seed, progress, "final: tuning")
     served = System(system.retriever, system.ranker, Relations.of(everything, len(contents.content_ids)))
-    return Trained(served, contents, lists, _fallback(everything, contents))
+    return Trained(served, contents, lists, _fallback(everything, contents), losses)
 
 
 def _fallback(interactions: Interactions, contents: Contents) -> dict[str, list[str]]:
@@ -230,6 +238,24 @@ def _export(
         for row in evaluation.measure(split, lists, trained.contents.side, shown_count)
     ]
     config = trained.system.retriever.config
+    manifest = Manifest(
+        model_version=version,
+        trained_at=now,
+        data_from=frame["occurred_at"].min().to_pydatetime(),
+        data_until=frame["occurred_at"].max().to_pydatetime(),
+        code_version=_code_version(),
+        source_revision=source_revision(),
+        run_key=run_key,
+        seed=settings.seed,
+        parameters=config.model_dump(),
+        sequence_length=config.sequence_length,
+        embedding_size=config.embedding_size,
+        ranker_features=NAMES,
+        candidate_count=candidate_count(trained.contents),
+        files={},
+    )
+    least = load_thresholds(settings.gate_file).fairness.least_subscribers
+    subscribers, contents = (pd.read_parquet(folder / f"{name}.parquet") for name in ("subscribers", "contents"))
     export(
         target,
         trained.system,
@@ -238,21 +264,14 @@ def _export(
         frames,
         evaluation.as_json(metrics),
         pd.read_parquet(folder / "reference_features.parquet"),
-        Manifest(
-            model_version=version,
-            trained_at=now,
-            data_from=frame["occurred_at"].min().to_pydatetime(),
-            data_until=frame["occurred_at"].max().to_pydatetime(),
-            code_version=_code_version(),
-            run_key=run_key,
-            seed=settings.seed,
-            parameters=config.model_dump(),
-            sequence_length=config.sequence_length,
-            embedding_size=config.embedding_size,
-            ranker_features=NAMES,
-            candidate_count=candidate_count(trained.contents),
-            files={},
+        model_card.documents(
+            manifest,
+            metrics,
+            segments.measure_segments(frames["topk"], frames["relevant"], frames["seen"], subscribers, least),
+            trained.losses,
+            model_card.summarise(frame, contents, subscribers),
         ),
+        manifest,
     )
 
 

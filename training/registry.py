@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
+from training.manifest import CARD
 
 
 class RegistryError(MarqueeError):
@@ -160,6 +161,23 @@ def roll_back(connection: Connection[DictRow], now: datetime, settings: Settings
         raise RegistryError("no version served before the present one, so there is none to go back to")
     promote(connection, row["model_version"], now, f"rolled back from {serving}", settings)
     return str(row["model_version"])
+
+
+def card_path(connection: Connection[DictRow], model_version: str | None, settings: Settings) -> Path:
+    """Where the model card of a version lies; of the champion, when none is named.
+
+    Raises:
+        RegistryError: nothing serves yet, or the version has no card.
+    """
+    version = model_version or champion(connection)
+    if version is None:
+        raise RegistryError("no version serves yet; name one of `marquee models list`")
+    path = artefact_dir(version, settings) / CARD
+    if not path.exists():
+        raise RegistryError(
+            f"{version!r} has no model card in {settings.models_dir}; `marquee models list` shows what is"
+        )
+    return path
 
 
 def artefact_dir(model_version: str, settings: Settings) -> Path:

@@ -12,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from activation.pages import routes as pages
 from activation.pages.rendering import STATIC_DIR
 from activation.preferences import routes as preferences
-from activation.serving import api, failures, static_sites
+from activation.serving import api, failures, model_cards, static_sites
 from activation.serving.runtime import open_runtime
 from marquee.settings import Settings
 
@@ -41,7 +41,8 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for router in (api.router, pages.router, preferences.router, static_sites.router):
+    # the last takes every path below /reports that is left
+    for router in (api.router, pages.router, preferences.router, model_cards.router, static_sites.router):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=STATIC_DIR), name="static")
     failures.install(app)

@@ -15,6 +15,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from starlette.exceptions import HTTPException
 
+from activation.serving.model_cards import card_of
 from activation.serving.runtime import RuntimeDep
 from marquee.errors import MarqueeError
 
@@ -104,7 +105,14 @@ def show_reports(runtime: RuntimeDep) -> Response:
     listed = {report for run in runs for check in run.checks.values() for report in check.reports}
     listed |= {model.report for model in models if model.report}
     others = [report for report in _files(runtime.settings.reports_dir) if report not in listed]
-    return runtime.pages.render("reports.html", runs=runs, models=models, others=others[:100], problem=problem)
+    return runtime.pages.render(
+        "reports.html",
+        runs=runs,
+        models=models,
+        carded={model.model_version for model in models if card_of(model.model_version, runtime.settings.models_dir)},
+        others=others[:100],
+        problem=problem,
+    )
 
 
 @router.get("/reports/{path:path}")

@@ -11,6 +11,7 @@ from rich.table import Table
 from marquee.settings import load_settings
 
 if TYPE_CHECKING:
+    from training.evaluation import MetricRow
     from training.file_evaluation import FileEvaluation
 
 _console = Console()
@@ -61,6 +62,7 @@ def evaluate(
 
         found = file_evaluation.evaluate(log, protocol, seed, show, config, catalogue)
     _console.print(_table(found))
+    _console.print(_variety_table(found))
     _console.print(_group_table(found, model))
     if topk_out is not None:
         lists = file_evaluation.topk(found, log, model)
@@ -69,25 +71,34 @@ def evaluate(
 
 
 def _table(found: "FileEvaluation") -> Table:
-    shown = (
-        ("Recall@10", "recall", 10), ("MRR@10", "mrr", 10), ("NDCG@50", "ndcg", 50), ("Recall@50", "recall", 50),
-        ("coverage@10", "coverage", 10), ("gini@10", "gini", 10), ("novelty@10", "novelty", 10),
-        ("diversity@10", "diversity", 10),
-    )  # fmt: skip
-    columns = ("model", "NDCG@10", "95% interval", *(name for name, _, _ in shown))
+    columns = ("model", "NDCG@10", "95% interval", "Recall@10", "MRR@10", "NDCG@50", "Recall@50")
     table = Table(
         *columns,
         title=f"{found.split.protocol}: {len(found.split.users):,} users, {len(found.split.train.items):,} "
         f"interactions to learn from; {found.cold_share:.1%} of what was held back is on contents nobody had consumed",
     )
-    by_model: dict[str, dict[tuple[str, int], tuple[float, str]]] = {}
-    for row in found.rows:
-        interval = "" if row.low is None else f"{row.low:.4f} to {row.high:.4f}"
-        by_model.setdefault(row.model, {})[row.metric, row.k] = (row.value, interval)
-    for name, figures in sorted(by_model.items(), key=lambda pair: -pair[1]["ndcg", 10][0]):
-        value, interval = figures["ndcg", 10]
-        table.add_row(name, f"{value:.4f}", interval, *(f"{figures[metric, k][0]:.4f}" for _, metric, k in shown))
+    for name, figures in _by_model(found):
+        row = figures["ndcg", 10]
+        shown = (("recall", 10), ("mrr", 10), ("ndcg", 50), ("recall", 50))
+        interval = f"{row.low:.4f} to {row.high:.4f}"
+        table.add_row(name, f"{row.value:.4f}", interval, *(f"{figures[key].value:.4f}" for key in shown))
     return table
+
+
+def _variety_table(found: "FileEvaluation") -> Table:
+    table = Table("model", "coverage@10", "gini@10", "novelty@10", "diversity@10")
+    for name, figures in _by_model(found):
+        shown = ("coverage", "gini", "novelty", "diversity")
+        table.add_row(name, *(f"{figures[metric, 10].value:.4f}" for metric in shown))
+    return table
+
+
+def _by_model(found: "FileEvaluation") -> list[tuple[str, dict[tuple[str, int], "MetricRow"]]]:
+    """Figures by metric and cutoff of each model, the best first."""
+    by_model: dict[str, dict[tuple[str, int], MetricRow]] = {}
+    for row in found.rows:
+        by_model.setdefault(row.model, {})[row.metric, row.k] = row
+    return sorted(by_model.items(), key=lambda pair: -pair[1]["ndcg", 10].value)
 
 
 def _group_table(found: "FileEvaluation", model: str) -> Table:

@@ -1,5 +1,7 @@
-"""`marquee models`: the versions of the recommender, what the gate said of each, which one serves, and going back."""
+"""`marquee models`: the versions of the recommender, the verdict and the card of each, which one serves, and MLflow."""
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -7,7 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-models = typer.Typer(help="Versions of the recommender: list, show, promote, roll back.", no_args_is_help=True)
+models = typer.Typer(
+    help="Versions of the recommender: list, show, card, promote, roll back, MLflow.", no_args_is_help=True
+)
 console = Console()
 
 
@@ -75,10 +79,11 @@ def promote(
     """Make a version serve, whatever the gate said."""
     from marquee import clock, database
     from marquee.settings import load_settings
-    from training import registry
+    from training import registry, tracking
 
     with database.connect() as connection:
         is_new = registry.promote(connection, model_version, clock.utc_now(), reason, load_settings())
+    tracking.try_sync(load_settings())
     console.print(f"{model_version} {'serves now' if is_new else 'served already'}")
 
 
@@ -87,11 +92,80 @@ def rollback() -> None:
     """Make the champion's predecessor serve again."""
     from marquee import clock, database
     from marquee.settings import load_settings
-    from training import registry
+    from training import registry, tracking
 
     with database.connect() as connection:
         version = registry.roll_back(connection, clock.utc_now(), load_settings())
+    tracking.try_sync(load_settings())
     console.print(f"{version} serves again")
+
+
+@models.command()
+def train(
+    as_of: Annotated[
+        datetime | None, typer.Option(help="Learn from what happened until then (UTC); now, if not given.")
+    ] = None,
+) -> None:
+    """Train, measure and register a version without promoting it; the same data and code find what they made."""
+    from marquee import clock
+    from marquee.settings import load_settings
+    from training import pipeline, tracking
+
+    settings = load_settings()
+    moment = clock.utc_now() if as_of is None else as_of.replace(tzinfo=as_of.tzinfo or UTC)
+    run_key = f"by_hand__{moment:%Y%m%dT%H%M%S}"
+    pipeline.build_training_set(run_key, moment, settings)
+    pipeline.train_models(run_key, settings)
+    version = pipeline.evaluate_version(run_key, moment, settings)
+    pipeline.clean_up(run_key, settings)
+    tracking.try_sync(settings)
+    console.print(version)
+
+
+@models.command()
+def card(
+    model_version: Annotated[str | None, typer.Argument(help="The champion, if not given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the page there.")] = None,
+) -> None:
+    """Say where a version's model card is, or write it to a file."""
+    from marquee import database
+    from marquee.settings import load_settings
+    from training import registry
+
+    settings = load_settings()
+    with database.connect() as connection:
+        found = registry.card_path(connection, model_version, settings)
+    if out is not None:
+        out.write_bytes(found.read_bytes())
+        console.print(f"wrote {out}")
+        return
+    console.print(found, soft_wrap=True, highlight=False)
+    console.print(f"{settings.serving_url}/reports/models/{found.parent.name}", soft_wrap=True, highlight=False)
+
+
+@models.command()
+def sync() -> None:
+    """Make MLflow show every version as it is here; what it has already is not written again."""
+    from marquee.settings import load_settings
+    from training import tracking
+
+    settings = load_settings()
+    done = tracking.sync(settings)
+    console.print(f"{tracking.shown_uri(settings)}: {len(done.written)} written, {done.unchanged} there already")
+    for version in done.without_artefact:
+        console.print(f"{version} is not shown: its artefact is gone")
+
+
+@models.command()
+def ui(port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000) -> None:
+    """Show MLflow's own pages until Ctrl-C; the first time, they are installed into an environment of their own."""
+    from marquee.settings import load_settings
+    from training import tracking_ui
+
+    settings = load_settings()
+    python = tracking_ui.prepare(settings, lambda text: console.print(f"[dim]{text}[/]"))
+    console.print(f"http://127.0.0.1:{port}/ shows the versions in a few seconds; Ctrl-C ends it.")
+    raise typer.Exit(tracking_ui.serve(python, port, settings))
 
 
 def _figure(value: float | None) -> str:

@@ -87,6 +87,20 @@ def _number(machine: Machine, query: str) -> int:
     return int(row["n"])
 
 
+def _champions_in_mlflow(machine: Machine) -> int:
+    return _number(
+        machine,
+        """
+        select count(*) as n
+        from mlflow.registered_model_aliases
+        inner join mlflow.model_version_tags using (name, version)
+        where alias = 'champion'
+            and key = 'marquee.model_version'
+            and value = (select model_version from ops.model_promotions order by promotion_id desc limit 1)
+        """,
+    )
+
+
 def _doubled_messages(machine: Machine) -> int:
     return _number(
         machine,
@@ -131,6 +145,12 @@ def test_3_no_email_went_out_twice_and_none_is_missing(story: Story) -> None:
     assert row is not None
     assert row["sent"] == row["captured"] > 100
     assert row["unsettled"] == 0
+
+
+def test_3_mlflow_shows_each_version_once_and_the_champion_under_its_alias(story: Story) -> None:
+    versions = _number(story.machine, "select count(*) as n from ops.model_versions")
+    assert _number(story.machine, "select count(*) as n from mlflow.runs") == versions
+    assert _champions_in_mlflow(story.machine) == 1
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from marquee.settings import Settings
 from training import dataset, export, gate, pipeline, registry, system, verdicts
 from training.champion import ServedModel, same_window
 from training.checks import STEPS
-from training.manifest import MANIFEST, Manifest, checksum
+from training.manifest import CARD, LOSSES, MANIFEST, Manifest, checksum
 from training.ranking_features import LoggedFeatures, StoredFeatures
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -151,6 +151,17 @@ def test_the_manifest_vouches_for_every_file(run: Run) -> None:
     assert manifest.model_version == run.version
 
 
+def test_the_artefact_tells_how_it_came_about(run: Run) -> None:
+    stages = {point["stage"] for point in json.loads((run.folder / LOSSES).read_text())}
+    assert stages == {"temporal: towers", "temporal: tuning", "loo: towers", "loo: tuning", "final: tuning"}
+    card = (run.folder / CARD).read_text()
+    assert f"Recommender {run.version}" in card
+    assert f"{_figure(run, 'loo', 'marquee'):.4f}" in card
+    assert f"{_PEOPLE * _EVENTS:,}" in card
+    # nobody of an import is simulated
+    assert "MovieLens" not in card
+
+
 def test_the_exported_tower_says_what_comes_next_in_the_cycle(run: Run) -> None:
     tower = torch.export.load(run.folder / "user_tower.pt2").module()
     embeddings = np.load(run.folder / "content_embeddings.npy")
@@ -191,7 +202,9 @@ def test_an_export_that_dies_half_way_leaves_no_version_and_the_next_one_complet
     target = tmp_path / "version"
 
     def write() -> None:
-        export.export(target, trained.system, trained.contents, trained.fallback, {}, [], pd.DataFrame(), run.manifest)
+        export.export(
+            target, trained.system, trained.contents, trained.fallback, {}, [], pd.DataFrame(), {}, run.manifest
+        )
 
     with monkeypatch.context() as patch:
         patch.setattr(export, "checksum", _die)
@@ -216,6 +229,10 @@ def test_too_little_data_is_said_so(settings: Settings) -> None:
             "is_simulated boolean)"
         )
         connection.execute("create table marts.dim_content (content_id text, title text, published_at timestamptz)")
+        connection.execute(
+            "create table marts.dim_subscribers (subscriber_id text, is_simulated boolean, age_band text, gender text, "
+            "region text, plan text, lifecycle_stage text, occupation text)"
+        )
         for name in ("ftr_content__profile", "ftr_subscriber__activity", "ftr_subscriber__profile"):
             connection.execute(
                 f"create table features.{name} (content_id text, content_type text, genre_vector float8[], "

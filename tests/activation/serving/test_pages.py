@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
@@ -11,6 +12,7 @@ from activation.preferences.links import sign_subscriber
 from marquee import database
 from marquee.settings import Settings
 from tests.activation.serving import world
+from tests.activation.serving.conftest import VERSION
 from tests.activation.serving.live_app import running
 
 pytestmark = pytest.mark.browser
@@ -152,3 +154,23 @@ def test_every_page_fits_its_window_and_has_one_main_heading(page: Page, path: s
     expect(page.get_by_role("heading", level=1)).to_have_count(1)
     expect(page.get_by_role("main")).to_be_visible()
     assert_fits(page)
+
+
+def test_the_reports_lead_to_the_model_card_of_a_judged_version(page: Page, house: Settings) -> None:
+    card = house.models_dir / VERSION / "model_card.html"
+    card.write_text('<!doctype html><title>Card</title><link rel="icon" href="data:,"><h1>What it is for</h1>')
+    with database.connect(house) as connection:
+        connection.execute(
+            "insert into ops.model_verdicts (run_key, model_version, verdict, reasons, decided_at) "
+            "values ('scheduled__1', %s, 'promote', '{}', now()) on conflict do nothing",
+            (VERSION,),
+        )
+    page.goto("/reports")
+    page.get_by_role("article").filter(has_text=VERSION).get_by_role("link", name="Open its model card").click()
+    expect(page.get_by_role("heading", name="What it is for")).to_be_visible()
+
+
+@pytest.mark.parametrize("version", ["20200101T000000-00000000", "%2e%2e", "%2e%2e%2fvar", ".work"])
+def test_there_is_no_card_of_what_is_no_version(site: str, version: str) -> None:
+    answer = httpx.get(f"{site}/reports/models/{version}")
+    assert answer.status_code == 404
