@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from training.histories import Floats, Histories, Ints, Rows, Windows, filled, packed, windows
+from training.processes import is_first_process
 from training.towers import TowerConfig, TwoTower
 
 Progress = Callable[[int, float], None]
@@ -134,7 +135,7 @@ class _Run:
         return float(np.mean(losses))
 
     def keep(self) -> None:
-        if self._schedule.checkpoint is None or not _is_first():
+        if self._schedule.checkpoint is None or not is_first_process():
             return
         draft = self._schedule.checkpoint.with_suffix(".draft")
         state = {
@@ -275,7 +276,3 @@ def _share_of(rows: Rows) -> Rows:
         return rows
     mine = slice(distributed.get_rank(), None, distributed.get_world_size())
     return Rows(**{name: values[mine] for name, values in vars(rows).items()})
-
-
-def _is_first() -> bool:
-    return not distributed.is_initialized() or distributed.get_rank() == 0

@@ -13,6 +13,7 @@ from marquee.settings import load_settings
 if TYPE_CHECKING:
     from training.evaluation import MetricRow
     from training.file_evaluation import FileEvaluation
+    from training.interaction_files import LoggedInteractions
 
 _console = Console()
 
@@ -40,20 +41,24 @@ def evaluate(
     ] = "consumed",
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 7,
 ) -> None:
-    """Fit the models on one side of a file of interactions and measure them on the other, over the whole catalogue."""
+    """Fit the models on one side of a file of interactions and measure them on the other, over the whole catalogue.
+
+    `torchrun --nproc-per-node 2 .venv/bin/marquee evaluate ...` shares the training out to processes.
+    """
     import torch
 
-    from training import file_evaluation
+    from training import file_evaluation, processes
     from training.interaction_files import read_interactions
     from training.towers import read_config
 
     settings = load_settings()
     config = read_config(settings.two_tower_file)
     torch.set_num_threads(settings.torch_threads)
+    processes.join_processes()
     log = read_interactions(interactions, content, users)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn(),
-        console=_console, transient=True,
+        console=_console, transient=True, disable=not processes.is_first_process(),
     ) as bars:  # fmt: skip
         task = bars.add_task("reading", total=None, loss="")
 
@@ -61,6 +66,14 @@ def evaluate(
             bars.update(task, description=f"{stage}, epoch {epoch + 1}", loss=f"loss {loss:.3f}")
 
         found = file_evaluation.evaluate(log, protocol, seed, show, config, catalogue)
+    if processes.is_first_process():
+        _show(found, log, model, topk_out)
+    processes.leave_processes()
+
+
+def _show(found: "FileEvaluation", log: "LoggedInteractions", model: str, topk_out: Path | None) -> None:
+    from training import file_evaluation
+
     _console.print(_table(found))
     _console.print(_variety_table(found))
     _console.print(_group_table(found, model))

@@ -1,5 +1,8 @@
 """`marquee evaluate` where everybody follows a cycle of items: it is learnt, and figures are as others count them."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from training.file_evaluation import EvaluationError, FileEvaluation, split_of, 
 from training.interaction_files import LoggedInteractions, read_interactions
 from training.towers import TowerConfig
 
+# two processes on two cores
+_NARROW = {"OMP_NUM_THREADS": "1", "MARQUEE_TORCH_THREADS": "1"}
 _PEOPLE, _ITEMS, _LENGTH = 80, 40, 16
 _MODELS = ("popularity", "popularity_7d", "item_knn", "ease", "two_tower", "marquee")
 _QUICK = TowerConfig(embedding_size=32, sequence_length=16, block_count=1, head_count=1, epochs=12, temporal_epochs=12)
@@ -119,3 +124,18 @@ def test_the_command_writes_the_lists_of_one_model_with_the_ids_of_the_file(file
     assert lists.columns.tolist() == ["user_id", "item_id", "rank", "score"]
     assert lists["item_id"].between(1_000, 1_000 + _ITEMS - 1).all()
     assert (lists.sort_values(["user_id", "rank"]).groupby("user_id")["score"].diff().dropna() <= 0).all()
+
+
+def test_processes_that_share_the_training_say_and_write_what_one_does(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "topk.parquet"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+               Path(sys.executable).with_name("marquee"), "evaluate", "--interactions", file, "--protocol", "loo",
+               "--topk-out", out]  # fmt: skip
+    said = subprocess.run(
+        command, check=True, capture_output=True, text=True, timeout=300, env={**os.environ, **_NARROW}
+    )
+    assert said.stdout.count("rows of marquee are in") == 1
+    wanted = _held_back(file)
+    lists = pd.read_parquet(out)
+    found = lists[(lists["rank"] <= 10) & (lists["user_id"].map(wanted) == lists["item_id"])]
+    assert len(found) > 0.6 * len(wanted)
