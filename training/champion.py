@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from marquee.settings import Settings
 from training import baselines, dataset, pipeline, ranker, registry, towers
 from training.dataset import Contents, Split
 from training.evaluation import K, per_subscriber
-from training.histories import SECOND, Floats, Histories, Ints
+from training.histories import Floats
 from training.manifest import MANIFEST, Manifest
 from training.poisoning import CleanedFeatures
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
@@ -153,7 +154,8 @@ class ServedModel:
         seen = split.histories()
         # what the champion does not know is neither in its histories nor in its lists
         known = seen.renumbered(own)
-        retrieval = self._retrieval_scores(known, split.cuts)[:, own]
+        embeddings = towers.embedded(partial(self._asked, self.tower), known, split.cuts, self.manifest.sequence_length)
+        retrieval = (embeddings @ self.embeddings.T)[:, own]
         nearby = baselines.neighbour_scores(self.similarity, known.newest(NEIGHBOUR_WINDOW))[:, own]
         taste = baselines.neighbour_scores(self.taste, known)[:, own]
         week = baselines.popularity_before(split.train, item_count, split.cuts)
@@ -166,19 +168,7 @@ class ServedModel:
             there = np.flatnonzero(items)
             if len(there):
                 scores[row, there] = self._asked(self.ranker, lists.inputs[row, there][:, columns])
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :K]
-        return RankedLists(
-            _MODEL, np.take_along_axis(candidates, order, axis=1), np.take_along_axis(scores, order, axis=1)
-        )
-
-    def _retrieval_scores(self, histories: Histories, asked: Ints) -> Floats:  # (E, C + 1)
-        length = self.manifest.sequence_length
-        newest, found = histories.newest(length), []
-        for rows in np.array_split(np.arange(len(newest)), max(1, -(-len(newest) // 256))):
-            items, moments, completions = towers.padded(newest.at(rows), length)
-            found.append(self._asked(self.tower, items, moments, completions, asked[rows] // SECOND))
-        scores: Floats = np.concatenate(found) @ self.embeddings.T
-        return scores
+        return RankedLists(_MODEL, *ranker.best(candidates, scores, K))
 
     def _asked(self, program: Program, *inputs: np.ndarray) -> Floats:
         try:

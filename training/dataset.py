@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from feature_repo.columns import CONTENT_TYPES
 from training.content_text import words_of
-from training.histories import Floats, Histories, Ints, Items
+from training.histories import SECOND, Floats, Histories, Ints, Items
 
 # nanoseconds
-DAY = 86_400 * 10**9
+HOUR = 3_600 * SECOND
+DAY = 24 * HOUR
 UNKNOWN = np.iinfo(np.int64).max
 Bools = NDArray[np.bool_]
 

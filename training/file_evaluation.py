@@ -12,7 +12,7 @@ import pandas as pd
 
 from marquee.errors import MarqueeError
 from training import dataset, evaluation, metrics
-from training.dataset import UNKNOWN, Bools, Contents, Interactions, Split
+from training.dataset import HOUR, UNKNOWN, Bools, Contents, Interactions, Split
 from training.evaluation import MetricRow
 from training.interaction_files import LoggedInteractions
 from training.ranked_lists import RankedLists, hits, list_frame
@@ -27,8 +27,6 @@ CUTOFFS = (10, 50)
 _SHORTEST = 3
 # a property with more values is an id or a number, no group
 _MOST_GROUPS = 20
-# nanoseconds; news of the morning is old in the evening
-_HOUR = dataset.DAY // 24
 # up to this many interactions on the training side a user is cold
 _COLD_USER = 4
 _GROUP_COLUMNS = ["property", "group", "model", "ndcg", "user_count"]
@@ -44,7 +42,6 @@ class FileEvaluation:
 
     Attributes:
         groups: NDCG@10 of each model in each group of users: property, group, model, ndcg, user_count.
-        train_count: interactions to learn from.
         cold_share: share of what was held back that nobody consumed on the training side.
     """
 
@@ -55,18 +52,17 @@ class FileEvaluation:
     cold_share: float
 
 
-def split_of(interactions: Interactions, protocol: Protocol, catalogue: Bools) -> Split:
-    """The split, without what is not in the `catalogue` among what has to be found.  # (N + 1,)
+def split_of(whole: Split, catalogue: Bools) -> Split:
+    """`whole` without what is not in the `catalogue` among what has to be found.  # (N + 1,)
 
     Raises:
         EvaluationError: nobody is left to recommend to.
     """
-    split = _cut(interactions, protocol)
-    left = split.with_relevant([items[catalogue[items]] for items in split.relevant])
+    left = whole.with_relevant([items[catalogue[items]] for items in whole.relevant])
     if not len(left.users):
         raise EvaluationError(
-            f"the {protocol} split of {len(interactions.items):,} interactions leaves nobody with a content to be "
-            "found; more interactions of the same users are needed"
+            f"the {whole.protocol} split with {len(whole.train.items):,} interactions to learn from leaves nobody "
+            "with a content to be found; more interactions of the same users are needed"
         )
     return left
 
@@ -88,14 +84,15 @@ def evaluate(
     Raises:
         EvaluationError: nobody is left to recommend to.
     """
-    whole = _cut(log.interactions, protocol)
+    whole = cut(log.interactions, protocol)
     is_consumed = np.bincount(whole.train.items, minlength=len(log.item_ids) + 1) > 0
     shown = is_consumed if catalogue == "consumed" else _there(log.contents, whole)
-    split = split_of(log.interactions, protocol, shown)
+    split = split_of(whole, shown)
     # nothing that only the held back side knows competes, in training or in the lists
     contents = replace(log.contents, is_real=shown)
-    features = LoggedFeatures(split.train, contents, every=_HOUR)
-    system = fit_system(split, _cut(split.train, protocol), contents, config, features, seed, progress)
+    # news of the morning is old in the evening
+    features = LoggedFeatures(split.train, contents, every=HOUR)
+    system = fit_system(split, cut(split.train, protocol), contents, config, features, seed, progress)
     lists = ranked_lists(system, split, contents, features, max(CUTOFFS))
     held_back = np.concatenate(whole.relevant)
     return FileEvaluation(
@@ -109,7 +106,7 @@ def evaluate(
 
 def _there(contents: Contents, split: Split) -> Bools:
     """All contents but those of which it is known that they were published after the last cut.  # (N + 1,)"""
-    is_there = (contents.published == UNKNOWN) | (contents.published < split.cuts.max())
+    is_there = (contents.published == UNKNOWN) | (contents.published < split.cuts.max(initial=0))
     shown: Bools = contents.is_real & is_there
     return shown
 
@@ -123,7 +120,8 @@ def topk(found: FileEvaluation, log: LoggedInteractions, model: str) -> pd.DataF
     ]
 
 
-def _cut(interactions: Interactions, protocol: Protocol) -> Split:
+def cut(interactions: Interactions, protocol: Protocol) -> Split:
+    """The two sides that a protocol makes."""
     if protocol == "temporal":
         return dataset.temporal(interactions)
     return dataset.leave_last_out(interactions, shortest=_SHORTEST)

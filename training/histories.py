@@ -46,6 +46,13 @@ class Histories:
     def items_of(self, row: int) -> Items:
         return self.items[self.bounds[row] : self.bounds[row + 1]]
 
+    def before(self, row: int, moment: int) -> Items:
+        """What one subscriber, of a number that may be that of none, consumed before `moment` (nanoseconds)."""
+        if not 0 <= row < len(self):
+            return self.items[:0]
+        low, high = self.bounds[row], self.bounds[row + 1]
+        return self.items[low : low + int(np.searchsorted(self.moments[low:high], moment, side="left"))]
+
     def rows(self) -> Ints:
         """Whose each interaction is.  # (M,)"""
         return np.repeat(np.arange(len(self)), self.lengths)
@@ -73,11 +80,10 @@ class Histories:
 
 @dataclass(frozen=True)
 class Windows:
-    """V pieces of histories: `lengths` targets each from `starts` on, of which `owners` consumed them."""
+    """V pieces of histories: `lengths` targets each from `starts` on."""
 
     starts: Ints
     lengths: Ints
-    owners: Ints
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,6 @@ class Rows:
         targets: (R, W) what was consumed next; 0 where no window is.
         asked: (R, W) seconds since 1970 of the target.
         target_completions: (R, W)
-        owners: (R, W) whose it is, 0 where no window is.
     """
 
     items: Ints
@@ -102,7 +107,6 @@ class Rows:
     targets: Ints
     asked: Ints
     target_completions: Floats
-    owners: Ints
 
 
 def windows(histories: Histories, length: int, generator: np.random.Generator) -> Windows:
@@ -120,7 +124,7 @@ def windows(histories: Histories, length: int, generator: np.random.Generator) -
     left = left - second
     older = -(-left // length)
     pieces_of = (newest > 0).astype(np.int64) + (second > 0) + older
-    owners = np.repeat(there, pieces_of)
+    begins_of = np.repeat(histories.bounds[there], pieces_of)
     place = _ranges(np.zeros(len(there), dtype=np.int64), pieces_of)  # 0 is the newest piece
     row = np.repeat(np.arange(len(there)), pieces_of)
     stops = np.where(
@@ -131,7 +135,7 @@ def windows(histories: Histories, length: int, generator: np.random.Generator) -
     begins = np.where(
         place == 0, count[row] - newest[row], np.where(place == 1, left[row], np.maximum(stops - length, 0))
     )
-    return Windows(histories.bounds[owners] + begins, stops - begins, owners)
+    return Windows(begins_of + begins, stops - begins)
 
 
 def packed(lengths: Ints, width: int, generator: np.random.Generator) -> tuple[Ints, Ints]:
@@ -192,7 +196,6 @@ def filled(histories: Histories, chosen: Windows, rows: Ints, places: Ints, row_
         targets=laid(histories.items[target].astype(np.int64), 0),
         asked=laid(seconds, 0),
         target_completions=laid(histories.completions[target], np.nan),
-        owners=laid(np.repeat(chosen.owners, sizes), 0),
     )
 
 

@@ -13,14 +13,13 @@ import pandas as pd
 from feature_repo.columns import CONTENT_TYPES
 from training.column_files import ColumnFileError, read_columns, refuse_empty
 from training.dataset import UNKNOWN, Contents, Interactions
-from training.histories import Floats, Ints
+from training.histories import SECOND, Floats, Ints
 
 _NEEDED = ("user_id", "item_id", "timestamp")
 # the commonest tags of a catalogue are its taxonomy; a tag of one item says what its id says
 _MOST_TAGS = 64
 # nanoseconds are held in 64 bits, which end in the year 2262; milliseconds of today are beyond it too
 _LATEST_SECONDS = 9_000_000_000
-_SECOND = 10**9
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def _moments(timestamps: pd.Series, name: str, path: Path) -> Ints:
         raise ColumnFileError(f"{path}: {name} {value:.0f} is not in seconds since 1970; divide it if it is finer")
     seconds = timestamps.to_numpy()
     if np.issubdtype(seconds.dtype, np.integer):
-        return np.asarray(seconds.astype(np.int64) * _SECOND, dtype=np.int64)
+        return np.asarray(seconds.astype(np.int64) * SECOND, dtype=np.int64)
     return np.asarray(np.round(values * 1e6).astype(np.int64) * 1_000, dtype=np.int64)
 
 

@@ -11,12 +11,11 @@ import pandas as pd
 
 from feature_repo.columns import ContentFeatures, SubscriberFeatures
 from training import dataset
-from training.dataset import DAY, Split
+from training.dataset import DAY, HOUR, Split
 from training.histories import Ints
 from training.ranking_features import LoggedFeatures, RankingFeatures
 from training.thresholds import BatchThresholds
 
-_HOUR = 3_600 * 10**9
 # in the order in which they are looked for: what one has taken away is not counted by the next
 REASONS = {
     "duplicate": "the same subscriber, content and moment",
@@ -47,7 +46,7 @@ def sift(interactions: pd.DataFrame, limits: BatchThresholds) -> Sifted:
     aside = []
     for reason, is_bad_of in (
         ("duplicate", _is_duplicate),
-        ("rate", lambda frame: _is_too_fast(frame, limits.plays_an_hour, _HOUR)),
+        ("rate", lambda frame: _is_too_fast(frame, limits.plays_an_hour, HOUR)),
         ("rate", lambda frame: _is_too_fast(frame, limits.plays_a_day, DAY)),
         ("repeats", lambda frame: _is_repeated(frame, limits.plays_of_one_content_a_day)),
         ("flood", lambda frame: _is_beyond(frame, limits.plays_of_one_subscriber)),

@@ -25,16 +25,15 @@ class RankedLists:
 
 def joined(parts: Sequence[RankedLists]) -> RankedLists:
     """Lists of one model for one subscriber after another; short ones are filled up with item 0."""
-    width = max(part.items.shape[1] for part in parts)
+    items, scores = stacked([part.items for part in parts]), stacked([part.scores for part in parts])
+    return RankedLists(parts[0].model, items, scores)
 
-    def wide(values: NDArray) -> NDArray:  # type: ignore[type-arg]
-        return np.pad(values, ((0, 0), (0, width - values.shape[1])))
 
-    return RankedLists(
-        parts[0].model,
-        np.concatenate([wide(part.items) for part in parts]),
-        np.concatenate([wide(part.scores) for part in parts]),
-    )
+def stacked(parts: Sequence[NDArray]) -> NDArray:  # type: ignore[type-arg]
+    """One after another, each filled up with zeros to the second dimension of the widest."""
+    width = max(part.shape[1] for part in parts)
+    rest = [(0, 0)] * (parts[0].ndim - 2)
+    return np.concatenate([np.pad(part, [(0, 0), (0, width - part.shape[1]), *rest]) for part in parts])
 
 
 def hits(items: Ints, relevant: list[Ints], item_count: int) -> Bools:

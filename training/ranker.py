@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from feature_repo.ranking_inputs import NAMES, ranking_inputs
 from training.dataset import Split
 from training.histories import Floats, Ints
+from training.ranked_lists import stacked
 from training.ranking_features import RankingFeatures
 
 CANDIDATE_COUNT = 100
@@ -59,11 +60,7 @@ class CandidateLists:
 
 def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
     """Lists of one recommendation after another; short ones are filled up with item 0."""
-    width = max(part.items.shape[1] for part in parts)
-    return CandidateLists(
-        np.concatenate([np.pad(part.items, ((0, 0), (0, width - part.items.shape[1]))) for part in parts]),
-        np.concatenate([np.pad(part.inputs, ((0, 0), (0, width - part.items.shape[1]), (0, 0))) for part in parts]),
-    )
+    return CandidateLists(stacked([part.items for part in parts]), stacked([part.inputs for part in parts]))
 
 
 def candidate_lists(
@@ -132,5 +129,10 @@ def rerank(model: Ranker, lists: CandidateLists, k: int) -> tuple[Ints, Floats]:
     with torch.inference_mode():
         scores = model(torch.from_numpy(lists.inputs)).numpy()
     scores[lists.items == 0] = -np.inf
+    return best(lists.items, scores, k)
+
+
+def best(items: Ints, scores: Floats, k: int) -> tuple[Ints, Floats]:
+    """The k of each list with the highest scores, the first of equal ones first.  # (E, K), (E, K) -> (E, k), (E, k)"""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(lists.items, order, axis=1), np.take_along_axis(scores, order, axis=1)
+    return np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)

@@ -7,6 +7,7 @@ Legend: E recommendations, K candidates each, N contents, G genres, T interactio
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from feast import FeatureStore
 from feature_repo import historical
 from feature_repo.columns import CONTENT_TYPES, ContentFeatures, SubscriberFeatures, content_features
 from training.dataset import DAY, UNKNOWN, Contents, Interactions, Split
-from training.histories import Floats, Ints
+from training.histories import Floats, Histories, Ints
 
 # in days, as ftr_content__popularity counts them; the last is ever
 _WINDOWS = (1, 7, 28)
@@ -80,14 +81,15 @@ class LoggedFeatures:
         np.minimum.at(first, log.items, log.moments)
         self._first = np.where(contents.published == UNKNOWN, first, contents.published)
 
+    @cached_property
+    def _histories(self) -> Histories:
+        return self._log.histories()
+
     def subscribers(self, split: Split) -> list[SubscriberFeatures]:
         genres = self._contents.side[:, :-_TYPE_COUNT]
-        order = np.argsort(self._log.users, kind="stable")
-        users, items, moments = self._log.users[order], self._log.items[order], self._log.moments[order]
         features = []
         for user, cut in zip(split.users, split.cuts, strict=True):
-            low, high = np.searchsorted(users, [user, user + 1])
-            known = items[low : low + int(np.searchsorted(moments[low:high], cut, side="left"))]
+            known = self._histories.before(user, cut)
             if not len(known):
                 features.append(SubscriberFeatures())
                 continue

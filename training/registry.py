@@ -105,7 +105,7 @@ def find(connection: Connection[DictRow], model_version: str) -> ModelVersion:
     for version in versions(connection):
         if version.model_version == model_version:
             return version
-    raise RegistryError(f"no model version {model_version!r}; `marquee models list` shows them")
+    raise _unknown(model_version)
 
 
 def ndcg(connection: Connection[DictRow], model_version: str) -> dict[tuple[str, str], Figure]:
@@ -118,7 +118,7 @@ def ndcg(connection: Connection[DictRow], model_version: str) -> dict[tuple[str,
         "select metrics from ops.model_versions where model_version = %s", (model_version,)
     ).fetchone()
     if row is None:
-        raise RegistryError(f"no model version {model_version!r}; `marquee models list` shows them")
+        raise _unknown(model_version)
     return {
         (metric["protocol"], metric["model"]): Figure(metric["value"], metric["low"], metric["high"])
         for metric in row["metrics"]
@@ -182,6 +182,10 @@ def card_path(connection: Connection[DictRow], model_version: str | None, settin
 
 def artefact_dir(model_version: str, settings: Settings) -> Path:
     return settings.models_dir / model_version
+
+
+def _unknown(model_version: str) -> RegistryError:
+    return RegistryError(f"no model version {model_version!r}; `marquee models list` shows them")
 
 
 def _ndcg(rows: list[dict[str, object]], protocol: str) -> float | None:

@@ -104,7 +104,7 @@ def ranked_lists(
     item_count = len(contents.content_ids)
     popularity = baselines.popularity(split.train, item_count)
     parts: dict[str, list[RankedLists]] = {}
-    for seen, retrieval, part in _scored(system.retriever, split):
+    for seen, retrieval, part in _scored(system.retriever, split, split.histories()):
         week = baselines.popularity_before(split.train, item_count, part.cuts)
         taste = baselines.neighbour_scores(system.relations.weights, seen)
         scores_of = {
@@ -129,10 +129,12 @@ def _quality(inner: Split, contents: Contents) -> Callable[[TwoTower], float] | 
         return None
     judges = inner.at(np.linspace(0, len(inner.users) - 1, min(len(inner.users), _MOST_JUDGES)).astype(np.int64))
     counts = np.array([len(items) for items in judges.relevant], dtype=np.int64)
+    histories = judges.histories()
 
     def quality(retriever: TwoTower) -> float:
         shown = [
-            baselines.top_unseen(scores, seen, contents.is_real, K) for seen, scores, _ in _scored(retriever, judges)
+            baselines.top_unseen(scores, seen, contents.is_real, K)
+            for seen, scores, _ in _scored(retriever, judges, histories)
         ]
         found = hits(np.concatenate(shown), judges.relevant, len(contents.content_ids))
         return float(metrics.ndcg(found, counts).mean())
@@ -156,21 +158,21 @@ def _fitted_ranker(
     item_count = len(contents.content_ids)
     relations = Relations.of(inner.train, item_count)
     lists = []
-    for seen, retrieval, part in _scored(retriever, inner):
+    for seen, retrieval, part in _scored(retriever, inner, inner.histories()):
         week = baselines.popularity_before(inner.train, item_count, part.cuts)
         taste = baselines.neighbour_scores(relations.weights, seen)
         lists.append(_candidate_lists(retrieval, week, taste, relations, seen, part, contents, features))
     return ranker.fit(ranker.joined(lists), inner.relevant, seed)
 
 
-def _scored(retriever: TwoTower, split: Split) -> Iterator[tuple[Histories, Floats, Split]]:
+def _scored(retriever: TwoTower, split: Split, histories: Histories) -> Iterator[tuple[Histories, Floats, Split]]:
     """Some subscribers of `split` at a time: histories, the score of every content, their part of the split."""
     table = towers.embed_contents(retriever)
-    histories = split.histories()
+    tower, length = towers.served_tower(retriever, table), retriever.config.sequence_length
     size = max(1, _SCORES_AT_ONCE // len(table))
     for rows in np.array_split(np.arange(len(split.users)), -(-len(split.users) // size)):
         part, seen = split.at(rows), histories.at(rows)
-        yield seen, towers.embed_subscribers(retriever, seen, part.cuts) @ table.T, part
+        yield seen, towers.embedded(tower, seen, part.cuts, length) @ table.T, part
 
 
 def _candidate_lists(

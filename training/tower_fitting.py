@@ -246,7 +246,7 @@ def _batches(histories: Histories, config: TowerConfig, generator: np.random.Gen
     bounds = np.searchsorted(row_of[order], [*starts, row_count])
     for start, low, high in zip(starts, bounds[:-1], bounds[1:], strict=True):
         mine = order[low:high]
-        part = Windows(chosen.starts[mine], chosen.lengths[mine], chosen.owners[mine])
+        part = Windows(chosen.starts[mine], chosen.lengths[mine])
         count = min(size, row_count - start)
         yield start / row_count, filled(histories, part, row_of[mine] - start, place_of[mine], count, width)
 

@@ -7,6 +7,7 @@ Legend: B requests, R rows of W places, L positions, D embedding size, N content
 """
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -25,6 +26,7 @@ from training.histories import SECOND, Floats, Histories, Ints
 _DAYPARTS = 8
 # twice an octave, up to 68 years
 _TIME_BUCKETS = 64
+_ASKED_AT_ONCE = 512
 
 
 class TowerConfigError(MarqueeError):
@@ -288,34 +290,47 @@ def embed_contents(model: TwoTower) -> Floats:
     """Embeddings of the catalogue, row 0 zero.  # (N + 1, D)"""
     model.eval()
     with torch.inference_mode():
-        chunks = torch.split(torch.arange(len(model.contents.side)), 65_536)
+        chunks = torch.split(torch.arange(len(model.contents.side), device=model.contents.side.device), 65_536)
         table = torch.cat([model.contents(chunk) for chunk in chunks])
-    return np.array(table.numpy(), dtype=np.float32)
+    return np.array(table.cpu().numpy(), dtype=np.float32)
 
 
-def embed_subscribers(model: TwoTower, histories: Histories, asked: Ints, batch_size: int = 512) -> Floats:
-    """Embedding of each subscriber at the moment of a request.
+def embed_subscribers(model: TwoTower, histories: Histories, asked: Ints) -> Floats:
+    """Embedding of each subscriber at the moment of a request.  # (E, D)
 
     Args:
         histories: of E subscribers.
         asked: (E,) nanoseconds.
     """
-    tower = ServedTower(embed_contents(model), model.subscribers)
-    length = model.config.sequence_length
-    newest = histories.newest(length)
-    found = []
-    for rows in np.array_split(np.arange(len(newest)), max(1, -(-len(newest) // batch_size))):
-        items, moments, completions = padded(newest.at(rows), length)
+    return embedded(served_tower(model, embed_contents(model)), histories, asked, model.config.sequence_length)
+
+
+def served_tower(model: TwoTower, table: Floats) -> Callable[[Ints, Ints, Floats, Ints], Floats]:
+    """The subscriber tower over the `table` of its contents, in numpy's arrays."""
+    device = model.contents.side.device
+    tower = ServedTower(table, model.subscribers).to(device)
+
+    def ask(*inputs: np.ndarray) -> Floats:
         with torch.inference_mode():
-            found.append(
-                tower(
-                    torch.from_numpy(items),
-                    torch.from_numpy(moments),
-                    torch.from_numpy(completions),
-                    torch.from_numpy(asked[rows] // SECOND),
-                ).numpy()
-            )
-    return np.concatenate(found)
+            answer: Floats = tower(*(torch.from_numpy(one).to(device) for one in inputs)).cpu().numpy()
+        return answer
+
+    return ask
+
+
+def embedded(
+    ask: Callable[[Ints, Ints, Floats, Ints], Floats], histories: Histories, asked: Ints, length: int
+) -> Floats:
+    """What `ask` says of each subscriber, some at a time.  # (E, D)
+
+    Args:
+        ask: items, seconds, completions and seconds of the requests in, as `ServedTower` takes them; embeddings out.
+        asked: (E,) nanoseconds.
+        length: how many of the newest it takes.
+    """
+    newest = histories.newest(length)
+    parts = np.array_split(np.arange(len(newest)), max(1, -(-len(newest) // _ASKED_AT_ONCE)))
+    return np.concatenate([ask(*padded(newest.at(rows), length), asked[rows] // SECOND) for rows in parts])
 
 
 def padded(histories: Histories, length: int) -> tuple[Ints, Ints, Floats]:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from marquee.cli.app import app
 from tests.training.columns import interactions
 from training import file_evaluation
-from training.file_evaluation import EvaluationError, FileEvaluation, split_of, topk
+from training.file_evaluation import EvaluationError, FileEvaluation, cut, split_of, topk
 from training.interaction_files import LoggedInteractions, read_interactions
 from training.towers import TowerConfig
 
@@ -94,13 +94,13 @@ def test_figures_by_group_weigh_up_to_the_whole(found: FileEvaluation) -> None:
 
 def test_a_content_of_the_held_back_side_alone_is_counted_and_left_out() -> None:
     rows = [(user, item, day) for user in range(2) for day, item in enumerate((1, 2, 3))] + [(0, 9, 5), (1, 4, 5)]
-    split = split_of(interactions([*rows, (2, 4, 0)]), "loo", np.arange(10) < 9)
+    split = split_of(cut(interactions([*rows, (2, 4, 0)]), "loo"), np.arange(10) < 9)
     assert (split.users.tolist(), [items.tolist() for items in split.relevant]) == ([1], [[4]])
 
 
 def test_a_file_in_which_nobody_comes_back_is_refused() -> None:
     with pytest.raises(EvaluationError, match="leaves nobody with a content to be found"):
-        split_of(interactions([(user, user + 1, user) for user in range(6)]), "temporal", np.ones(7, dtype=bool))
+        split_of(cut(interactions([(user, user + 1, user) for user in range(6)]), "temporal"), np.ones(7, dtype=bool))
 
 
 def test_the_command_writes_the_lists_of_one_model_with_the_ids_of_the_file(file: Path, tmp_path: Path) -> None:
