@@ -8,14 +8,13 @@ columns (.npz) and writes estimates.
 import json
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-_PACKAGES = ("obp==0.4.1", "matplotlib==3.11.2", "seaborn==0.13.2")
+PACKAGES = ("obp==0.4.1", "matplotlib==3.11.2", "seaborn==0.13.2")
 
 
 @dataclass(frozen=True)
@@ -31,25 +30,6 @@ class PeerEstimates:
     intervals: dict[str, tuple[float, float]]
     shown: np.ndarray
     policy: np.ndarray
-
-
-def install(var_dir: Path) -> Path:
-    """The Python of the peer's environment, made when it is not there whole."""
-    folder = var_dir / "peers" / "obp"
-    python, done = folder / "bin" / "python", folder / "installed.json"
-    if not done.exists() or json.loads(done.read_text()) != list(_PACKAGES):
-        subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)], check=True)
-        packages = Path(
-            subprocess.run(
-                [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-                capture_output=True, text=True, check=True,
-            ).stdout.strip()
-        )  # fmt: skip
-        (packages / "project.pth").write_text(sysconfig.get_path("purelib"))
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
-        subprocess.run([*pip, "install", *_PACKAGES], check=True)
-        done.write_text(json.dumps(_PACKAGES))
-    return python
 
 
 def estimate(python: Path, columns: dict[str, np.ndarray]) -> PeerEstimates:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from marquee.settings import load_settings
-from tests.benchmarks import _obp, _open_bandit
+from tests.benchmarks import _environments, _obp, _open_bandit
 from tests.benchmarks._open_bandit import BanditLog
 from tests.training.bandit import POLICY, TRUE_VALUE, simulate
 from training import off_policy
@@ -37,7 +37,7 @@ def main() -> bool:
     settings = load_settings()
     with console.status("the Open Bandit sample and obp"):
         wheel = _open_bandit.fetch(settings)
-        python = _obp.install(settings.var_dir)
+        python = _environments.install(settings.var_dir, "obp", _obp.PACKAGES)
     table = Table(
         "campaign", "policy, from the log of", "estimate", "value", "95% interval", "obp's", "obp's interval",
         title="Open Bandit sample: clicks of a shown content (plumbing, no conclusions)",

@@ -1,127 +1,243 @@
-"""How good the recommendations are on the default data, beside popularity, item-kNN and iALS on the same splits.
+"""How good the recommendations are, beside other libraries' recommenders, tuned, on the same splits of public data.
 
-The pipeline's own steps run in this process: ingest, dbt, Feast, training. The lists of the peers, made by the library
-`implicit` from the training side that the artefact keeps, are scored by the same code. The limit: on leave-last-out,
-NDCG@10 above item-kNN's.
+MovieLens-100k, or `--interactions FILE [--content FILE]`. Every model gets the training side of `marquee evaluate`'s
+splits and gives lists over the whole catalogue, which one code measures; what chance decides is done with every seed.
+The limits: on each protocol the system at least as good as the best peer, by the difference over the same users, and
+with at least its coverage; on leave-last-out the towers alone at least SASRec, in at most half of the time that SASRec
+takes to fit, and with twice as many interactions a second.
 """
 
-import json
-import os
+import argparse
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from rich.console import Console
 from rich.table import Table
-from scipy import sparse
 
-from feature_repo import materialization, store
-from ingestion import sources
-from marquee import clock, database, dbt_runner, embedded_postgres
-from marquee.settings import Settings
-from training import evaluation, pipeline, registry
-from training.evaluation import MetricRow
+from ingestion.movielens import load_movielens
+from marquee.settings import Settings, load_settings
+from tests.benchmarks import _environments, _peers
+from training import evaluation, file_evaluation, metrics
+from training.dataset import Split
+from training.evaluation import K
+from training.file_evaluation import FileEvaluation, Protocol
+from training.histories import SECOND
+from training.interaction_files import LoggedInteractions, read_interactions
+from training.metrics import Values
+from training.ranked_lists import RankedLists, hits
+from training.towers import TowerConfig, read_config
 
-_RUN = "benchmark"
-_LIST_LENGTH = 10
+_OURS = ("marquee", "two_tower")
+_SEEDS = (7, 8, 9)
+LIMIT_TIME = 0.5
+LIMIT_SPEED = 2.0
 
 
-def main() -> bool:
-    """Train, score, print; True when the re-ranked lists beat item-kNN on leave-last-out."""
-    console = Console()
+@dataclass(frozen=True)
+class Measured:
+    """One model on one protocol.
+
+    Attributes:
+        ndcg: (E,) of each user, the mean over seeds.
+        by_seed: the mean over users of each seed.
+        coverage: the mean over seeds.
+        seconds: to fit; of ours both models and all lists.
+        setting: what tuning chose.
+        speed: interactions a second that an epoch takes in; 0 of what has no epochs.
+    """
+
+    name: str
+    ndcg: Values
+    recall: Values
+    by_seed: list[float]
+    coverage: float
+    seconds: float
+    setting: str = ""
+    speed: float = 0.0
+
+
+@dataclass(frozen=True)
+class Limit:
+    said: str
+    is_kept: bool
+
+
+def main(arguments: Sequence[str]) -> bool:
+    """Fit, measure, print; True when every limit was kept."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--interactions", type=Path)
+    parser.add_argument("--content", type=Path)
+    parser.add_argument("--protocols", nargs="+", choices=["loo", "temporal"], default=["loo", "temporal"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(_SEEDS))
+    parser.add_argument("--peers", nargs="*", choices=list(_peers.GRIDS), default=list(_peers.GRIDS))
+    options = parser.parse_args(arguments)
+    terminal = Console()
+    # a file takes whole rows
+    console = terminal if terminal.is_terminal else Console(width=160)
+    settings = load_settings()
+    torch.set_num_threads(settings.torch_threads)
+    with console.status("the data and the peers' environment"):
+        python = _environments.install(settings.var_dir, "recommenders", _peers.PACKAGES)
+        log = _movielens(settings) if options.interactions is None else read_interactions(
+            options.interactions, options.content
+        )  # fmt: skip
+    config = read_config(settings.two_tower_file)
+    name = "MovieLens-100k" if options.interactions is None else options.interactions.name
+    limits = []
+    for protocol in options.protocols:
+        split = _split(log, protocol)
+        with console.status(
+            f"{protocol}: the peers' budget is {sum(map(len, _peers.GRIDS.values()))} settings"
+        ) as status:
+            peers = []
+            columns = _columns(log, protocol)
+            for one in _peers.recommend(python, columns, options.peers, options.seeds):
+                peers.append(_measured_peer(one, split, log))
+                status.update(f"{protocol}: {one.name} is done in {one.tuning_seconds + one.fit_seconds:.0f} s")
+            ours = _ours(log, protocol, options.seeds, config)
+        console.print(_table(name, split, [*ours, *peers]))
+        limits += _limits(protocol, {one.name: one for one in ours}, peers)
+    for limit in limits:
+        console.print(f"{'kept' if limit.is_kept else 'MISSED'}: {limit.said}")
+    return all(limit.is_kept for limit in limits)
+
+
+def _movielens(settings: Settings) -> LoggedInteractions:
+    data = load_movielens(settings)
     with tempfile.TemporaryDirectory(prefix="marquee-bench-") as folder:
-        settings = Settings(var_dir=Path(folder) / "var", database_url=None)
-        try:
-            artefact = _train(settings, console)
-        finally:
-            embedded_postgres.stop(settings)
-        ours = [MetricRow(**row) for row in json.loads((artefact / "evaluation" / "metrics.json").read_text())]
-        rows = ours + _peers(artefact / "evaluation")
-    console.print(_table(rows))
-    best = {row.model: row.value for row in rows if (row.protocol, row.metric) == ("loo", "ndcg")}
-    console.print(f"leave-last-out NDCG@10, marquee to item_knn: {best['marquee'] / best['item_knn']:.2f}")
-    return best["marquee"] > best["item_knn"]
+        interactions, content = Path(folder) / "interactions.parquet", Path(folder) / "content.parquet"
+        data.interactions[["user_id", "item_id", "timestamp"]].to_parquet(interactions, index=False)
+        pd.DataFrame(
+            {"item_id": data.items["item_id"], "tags": data.items["genres"].str.split()}
+        ).to_parquet(content, index=False)  # fmt: skip
+        return read_interactions(interactions, content)
 
 
-def _train(settings: Settings, console: Console) -> Path:
-    now = clock.utc_now()
-    database.prepare(settings)
-    with console.status("ingest"):
-        sources.prepare_extracts(settings, now)
-        for source in sources.SOURCES:
-            sources.ingest_source(source, _RUN, now, settings)
-    with console.status("dbt"):
-        dbt_runner.build(settings, now)
-    with console.status("features"):
-        store.apply_definitions(settings)
-        materialization.materialize(_RUN, now, settings)
-    with console.status("training"):
-        pipeline.build_training_set(_RUN, now, settings)
-        pipeline.train_models(_RUN, settings)
-        return registry.artefact_dir(pipeline.evaluate_version(_RUN, now, settings), settings)
+def _split(log: LoggedInteractions, protocol: Protocol) -> Split:
+    """What has to be found: contents that somebody consumed on the training side."""
+    whole = file_evaluation.cut(log.interactions, protocol)
+    return file_evaluation.split_of(whole, np.bincount(whole.train.items, minlength=len(log.item_ids) + 1) > 0)
 
 
-def _peers(folder: Path) -> list[MetricRow]:
-    seen, relevant = (pd.read_parquet(folder / f"{name}.parquet") for name in ("seen", "relevant"))
-    lists = [_implicit_lists(group, str(protocol), relevant) for protocol, group in seen.groupby("protocol")]
-    # the catalogue of the metrics.json beside it: what anybody consumed on either side
-    size = len(set(seen["content_id"]) | set(relevant["content_id"]))
-    return evaluation.measure(pd.concat(lists), relevant, size)
+def _columns(log: LoggedInteractions, protocol: Protocol) -> dict[str, np.ndarray]:
+    """Both splits as the peers read them."""
+    outer = _split(log, protocol)
+    whole = file_evaluation.cut(outer.train, protocol)
+    inner = file_evaluation.split_of(whole, np.bincount(whole.train.items, minlength=len(log.item_ids) + 1) > 0)
+    columns: dict[str, np.ndarray] = {}
+    for name, split in (("outer", outer), ("inner", inner)):
+        columns |= {
+            f"{name}_users": split.train.users,
+            f"{name}_items": split.train.items,
+            f"{name}_seconds": split.train.moments // SECOND,
+            f"{name}_targets": split.users,
+            f"{name}_relevant": np.concatenate(split.relevant),
+            f"{name}_bounds": np.cumsum([0, *map(len, split.relevant)]),
+        }
+    return columns
 
 
-def _implicit_lists(seen: pd.DataFrame, protocol: str, relevant: pd.DataFrame) -> pd.DataFrame:
-    from implicit.als import AlternatingLeastSquares
-    from implicit.nearest_neighbours import BM25Recommender, CosineRecommender
+def _measured_peer(peer: _peers.PeerLists, split: Split, log: LoggedInteractions) -> Measured:
+    lists = [RankedLists(peer.name, items, np.zeros(items.shape, dtype=np.float32)) for items in peer.items]
+    measured = _measured(peer.name, lists, split, log)
+    setting = ", ".join(f"{name} {value}" for name, value in peer.setting.items())
+    speed = len(split.train.items) * peer.setting.get("epochs", 0) / peer.fit_seconds
+    return replace(measured, seconds=peer.fit_seconds, setting=setting, speed=speed)
 
-    users, user_ids = pd.factorize(seen["subscriber_id"], sort=True)
-    items, item_ids = pd.factorize(seen["content_id"], sort=True)
-    matrix = sparse.csr_matrix((np.ones(len(seen), dtype=np.float32), (users, items)))
-    matrix.data[:] = 1.0
-    wanted = np.flatnonzero(user_ids.isin(relevant.loc[relevant["protocol"] == protocol, "subscriber_id"]))
-    models = {
-        "implicit: item-kNN cosine": CosineRecommender(K=100),
-        "implicit: item-kNN BM25": BM25Recommender(K=100),
-        "implicit: iALS": AlternatingLeastSquares(
-            factors=64, regularization=0.05, alpha=2, iterations=20, random_state=7
+
+def _ours(log: LoggedInteractions, protocol: Protocol, seeds: list[int], config: TowerConfig) -> list[Measured]:
+    found: list[FileEvaluation] = []
+    seconds, speeds = [], []
+    for seed in seeds:
+        epochs: list[float] = []
+
+        def note(stage: str, _epoch: int, _loss: float, epochs: list[float] = epochs) -> None:
+            if stage.endswith("towers"):
+                epochs.append(time.perf_counter())
+
+        started = time.perf_counter()
+        found.append(file_evaluation.evaluate(log, protocol, seed, note, config))
+        seconds.append(time.perf_counter() - started)
+        learnt = len(file_evaluation.cut(found[-1].split.train, protocol).train.items)
+        speeds.append(learnt * (len(epochs) - 1) / (epochs[-1] - epochs[0]))
+    models = []
+    for name in _OURS:
+        lists = [one for evaluated in found for one in evaluated.lists if one.model == name]
+        measured = _measured(name, lists, found[0].split, log)
+        models.append(replace(measured, seconds=float(np.mean(seconds)), speed=float(np.mean(speeds))))
+    return models
+
+
+def _measured(name: str, lists: list[RankedLists], split: Split, log: LoggedInteractions) -> Measured:
+    """The figures of one model, a list for each seed."""
+    counts = np.array([len(items) for items in split.relevant], dtype=np.int64)
+    found = [hits(one.items[:, :K], split.relevant, len(log.item_ids)) for one in lists]
+    ndcg = np.stack([metrics.ndcg(one, counts) for one in found])
+    recall = np.stack([metrics.recall(one, counts) for one in found])
+    rows = evaluation.measure(split, lists, log.contents.side, len(np.unique(split.train.items)))
+    coverage = float(np.mean([row.value for row in rows if row.metric == "coverage"]))
+    return Measured(name, ndcg.mean(axis=0), recall.mean(axis=0), ndcg.mean(axis=1).tolist(), coverage, 0.0)
+
+
+def _limits(protocol: Protocol, ours: dict[str, Measured], peers: list[Measured]) -> list[Limit]:
+    if not peers:
+        return []
+    marquee, towers = ours["marquee"], ours["two_tower"]
+    best = max(peers, key=lambda one: float(one.ndcg.mean()))
+    difference, low, high = metrics.paired_interval(marquee.ndcg, best.ndcg)
+    limits = [
+        Limit(
+            f"{protocol}: NDCG@10 of marquee less that of the best peer, {best.name}: {difference:+.4f} "
+            f"({low:+.4f} to {high:+.4f} over users)",
+            difference >= 0,
         ),
-    }
-    frames = []
-    for name, model in models.items():
-        model.fit(matrix, show_progress=False)
-        found, scores = model.recommend(wanted, matrix[wanted], N=_LIST_LENGTH)
-        frames.append(
-            pd.DataFrame(
-                {
-                    "protocol": protocol,
-                    "model": name,
-                    "subscriber_id": user_ids[wanted].to_numpy().repeat(_LIST_LENGTH),
-                    "content_id": item_ids.to_numpy()[found.ravel()],
-                    "rank": np.tile(np.arange(1, _LIST_LENGTH + 1), len(wanted)),
-                    "score": scores.ravel(),
-                }
-            )
-        )
-    return pd.concat(frames)
+        Limit(
+            f"{protocol}: coverage@10 of marquee {marquee.coverage:.3f}, of {best.name} {best.coverage:.3f}",
+            marquee.coverage >= best.coverage,
+        ),
+    ]
+    sasrec = next((one for one in peers if one.name == "SASRec"), None)
+    if protocol == "loo" and sasrec is not None:
+        difference, low, high = metrics.paired_interval(towers.ndcg, sasrec.ndcg)
+        limits += [
+            Limit(
+                f"loo: NDCG@10 of the towers alone less that of SASRec: {difference:+.4f} ({low:+.4f} to {high:+.4f})",
+                difference >= 0,
+            ),
+            Limit(
+                f"loo: all of marquee in {marquee.seconds / sasrec.seconds:.2f} of the time that SASRec takes to fit",
+                marquee.seconds <= LIMIT_TIME * sasrec.seconds,
+            ),
+            Limit(
+                f"loo: interactions a second, {marquee.speed / sasrec.speed:.1f} times SASRec's",
+                marquee.speed >= LIMIT_SPEED * sasrec.speed,
+            ),
+        ]
+    return limits
 
 
-def _table(rows: list[MetricRow]) -> Table:
-    columns = ("split", "model", "NDCG@10", "95% interval", "Recall@10", "MRR@10", "coverage@10", "subscribers")
-    table = Table(*columns, title="MovieLens-100k (subscribers with consent)")
-    by_model: dict[tuple[str, str], dict[str, MetricRow]] = {}
-    for row in rows:
-        by_model.setdefault((row.protocol, row.model), {})[row.metric] = row
-    for (protocol, model), found in sorted(by_model.items(), key=lambda pair: (pair[0][0], -pair[1]["ndcg"].value)):
-        ndcg = found["ndcg"]
-        others = (f"{found[name].value:.4f}" for name in ("recall", "mrr", "coverage"))
+def _table(title: str, split: Split, rows: list[Measured]) -> Table:
+    table = Table(
+        "model", "NDCG@10", "95% interval", "by seed", "Recall@10", "coverage@10", "fit, s", "setting",
+        title=f"{title}, {split.protocol}: {len(split.users):,} users, {len(split.train.items):,} interactions to "
+        "learn from",
+    )  # fmt: skip
+    for row in sorted(rows, key=lambda row: -float(row.ndcg.mean())):
+        low, high = metrics.bootstrap_interval(row.ndcg)
+        seeds = ", ".join(f"{value:.4f}" for value in row.by_seed) if len(row.by_seed) > 1 else ""
         table.add_row(
-            protocol, model, f"{ndcg.value:.4f}", f"{ndcg.low:.4f} to {ndcg.high:.4f}", *others, str(ndcg.user_count)
-        )
+            row.name, f"{row.ndcg.mean():.4f}", f"{low:.4f} to {high:.4f}", seeds, f"{row.recall.mean():.4f}",
+            f"{row.coverage:.3f}", f"{row.seconds:.1f}", row.setting,
+        )  # fmt: skip
     return table
 
 
 if __name__ == "__main__":
-    # implicit brings its own threads: two pools of BLAS beside them only get in each other's way
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    sys.exit(0 if main() else 1)
+    sys.exit(0 if main(sys.argv[1:]) else 1)
