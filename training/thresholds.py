@@ -6,10 +6,10 @@ In: a YAML file. Out: a checked `Thresholds`. Every field is explained in the fi
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from marquee.errors import MarqueeError
+from marquee.yaml_files import ConfigFile
 
 Attribute = Literal["age_band", "gender", "region", "plan", "tenure"]
 FairnessMetric = Literal["ndcg", "recall", "coverage"]
@@ -20,6 +20,9 @@ Count = Annotated[int, Field(ge=1)]
 
 class ThresholdsError(MarqueeError):
     """The file of the gate's limits is missing or wrong."""
+
+
+_FILE = ConfigFile("MARQUEE_GATE_FILE", "training/gate.yml", ThresholdsError)
 
 
 class _Strict(BaseModel):
@@ -100,16 +103,4 @@ def load_thresholds(path: Path) -> Thresholds:
     Raises:
         ThresholdsError: the file is missing, is no YAML, or a field of it is wrong; names the field and the value.
     """
-    try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ThresholdsError(f"{path} cannot be read ({error}); set MARQUEE_GATE_FILE to a file of limits") from error
-    except yaml.YAMLError as error:
-        raise ThresholdsError(f"{path} is no YAML: {error}; see training/gate.yml as shipped") from error
-    try:
-        return Thresholds.model_validate(found)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        value = "" if first["type"] == "missing" else f", found {first['input']!r}"
-        raise ThresholdsError(f"{path}: {field}: {first['msg']}{value}; see training/gate.yml as shipped") from error
+    return _FILE.read(path, Thresholds)

@@ -13,12 +13,12 @@ from typing import Self
 
 import numpy as np
 import torch
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from marquee.errors import MarqueeError
+from marquee.yaml_files import ConfigFile
 from training.content_text import WORD_COUNT
 from training.dataset import Contents
 from training.histories import SECOND, Floats, Histories, Ints
@@ -31,6 +31,9 @@ _ASKED_AT_ONCE = 512
 
 class TowerConfigError(MarqueeError):
     """The file that configures the towers cannot be used."""
+
+
+_FILE = ConfigFile("MARQUEE_TWO_TOWER_FILE", "training/two_tower.yml", TowerConfigError)
 
 
 class TowerConfig(BaseModel):
@@ -68,18 +71,7 @@ def read_config(path: Path) -> TowerConfig:
     Raises:
         TowerConfigError: the file is not there, or a value is none; the message names file, field and remedy.
     """
-    try:
-        return TowerConfig.model_validate(yaml.safe_load(path.read_text()) or {})
-    except OSError as error:
-        raise TowerConfigError(f"{path}: {error.strerror}; MARQUEE_TWO_TOWER_FILE names the file") from None
-    except yaml.YAMLError as error:
-        raise TowerConfigError(f"{path}: is no YAML ({error})") from None
-    except ValidationError as error:
-        said = error.errors()[0]
-        field = ".".join(map(str, said["loc"])) or "the whole"
-        raise TowerConfigError(
-            f"{path}: {field} is {said['input']!r}: {said['msg']}; see training/two_tower.yml"
-        ) from None
+    return _FILE.read(path, TowerConfig)
 
 
 class ContentTower(nn.Module):

@@ -146,9 +146,9 @@ def test_the_file_in_use_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epochs: none", "epochs is 'none': .*integer"),
-        ("dropout: 1.5", "dropout is 1.5: .*less than 1"),
-        ("layers: 3", "layers is 3: .*not permitted"),
+        ("epochs: none", "epochs: .*integer.*found 'none'"),
+        ("dropout: 1.5", "dropout: .*less than 1, found 1.5"),
+        ("layers: 3", "layers: .*not permitted, found 3"),
         ("embedding_size: 9", "embedding_size 9 is no multiple of head_count 2"),
         ("a: [", "is no YAML"),
     ],
@@ -156,7 +156,7 @@ def test_the_file_in_use_is_read(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "own.yml"
     path.write_text(text)
-    with pytest.raises(TowerConfigError, match=f"own.yml: .*{message}"):
+    with pytest.raises(TowerConfigError, match=f"own.yml.*{message}"):
         towers.read_config(path)
     with pytest.raises(TowerConfigError, match="MARQUEE_TWO_TOWER_FILE"):
         towers.read_config(tmp_path / "gone.yml")
