@@ -160,6 +160,11 @@ class Settings(BaseSettings):
         alias="MARQUEE_GATE_FILE",
         description="Limits that a trained model must hold to serve, and what is set aside before training.",
     )
+    list_rules_file: Path = Field(
+        PROJECT_ROOT / "feature_repo" / "list_rules.yml",
+        alias="MARQUEE_LIST_RULES_FILE",
+        description="How lists are composed, and what may not be on them; serving reads it anew when it changes.",
+    )
     torch_threads: int = Field(2, alias="MARQUEE_TORCH_THREADS", description="CPU threads of a training run.")
     mlflow_tracking_uri: SecretStr | None = Field(
         None,
