@@ -107,7 +107,8 @@ CMS_CONTENT = RawTable(
     "cms_content",
     (
         "content_id", "content_type", "title", "tags", "release_year", "duration_minutes", "maturity_rating",
-        "published_at", "updated_at", "consent_purposes", "is_simulated",
+        "available_from", "available_until", "licensed_countries", "published_at", "updated_at", "consent_purposes",
+        "is_simulated",
     ),
     "updated_at",
     kept_when_gone=("content_id", "content_type", "title", "updated_at", "is_simulated"),

@@ -141,6 +141,10 @@ alter table raw.cms_content add column if not exists loaded_xid bigint not null
 alter table raw.cms_content add column if not exists is_deleted boolean not null default false;
 alter table raw.cms_content add column if not exists deleted_at timestamptz;
 alter table raw.cms_content add column if not exists arrival integer not null default 1;
+-- the licence: empty is without limit
+alter table raw.cms_content add column if not exists available_from timestamptz;
+alter table raw.cms_content add column if not exists available_until timestamptz;
+alter table raw.cms_content add column if not exists licensed_countries text[];
 alter table raw.cms_content drop constraint if exists cms_content_source_source_key_row_hash_key;
 create unique index if not exists cms_content_by_version on raw.cms_content (source, source_key, row_hash, arrival);
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from ingestion.connectors.cms import ContentType
+from ingestion.connectors.cms import ContentType, Licensed
 from ingestion.connectors.consents import LegalBasis, Purpose
 from ingestion.connectors.email_provider import EventType
 from ingestion.raw_tables import (
@@ -101,8 +101,8 @@ class ImportedSubscriber(SourceModel):
         )
 
 
-class ImportedContent(SourceModel):
-    """A row of `content`; `tags` is a list, or text with `|`, `;` or `,` between the tags."""
+class ImportedContent(Licensed):
+    """A row of `content`; `tags` and `licensed_countries` are lists, or text with `|`, `;` or `,` between the parts."""
 
     content_id: Key
     title: Text = Field(min_length=1)
@@ -125,6 +125,9 @@ class ImportedContent(SourceModel):
                 self.release_year,
                 self.duration_minutes,
                 self.maturity_rating,
+                self.available_from,
+                self.available_until,
+                self.licensed_countries,
                 self.published_at,
                 self.updated_at or self.published_at or _BEGINNING,
                 None,

@@ -105,6 +105,24 @@ def test_cms_tags_stay_as_the_editors_wrote_them(settings: Settings, warehouse: 
     assert [row[2:4] for row in set_aside(warehouse)] == [(2, "title"), (3, "row"), (4, "type")]
 
 
+def test_a_licence_is_loaded_and_one_that_is_none_is_set_aside(
+    settings: Settings, warehouse: Connection[DictRow]
+) -> None:
+    plain = {"id": "c-1", "type": "video", "title": "First", "updated_at": "2026-01-01"}
+    window = {"available_from": "2026-01-01T00:00:00Z", "available_until": "2026-02-01T00:00:00+01:00"}
+    licensed = {**plain, "id": "c-2", **window, "licensed_countries": ["de", "AT"]}
+    backwards = {**licensed, "available_until": "2025-02-01"}
+    nowhere = {**licensed, "licensed_countries": ["Germany"]}
+    write(settings, "cms", "content.json", json.dumps({"items": [plain, licensed, backwards, nowhere]}))
+    assert ingest_source("cms", "run", NOW, settings).new_count == 2
+    columns = ("content_id", "available_from", "available_until", "licensed_countries")
+    assert rows_of(warehouse, "cms_content", *columns) == [
+        ("c-1", None, None, []),
+        ("c-2", datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 31, 23, tzinfo=UTC), ["DE", "AT"]),
+    ]
+    assert [row[2:] for row in set_aside(warehouse)] == [(3, "row", None), (4, "licensed_countries.0", "Germany")]
+
+
 def test_events_carry_the_consent_of_their_moment(settings: Settings, warehouse: Connection[DictRow]) -> None:
     play = {
         "messageId": "m-1",

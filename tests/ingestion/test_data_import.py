@@ -78,6 +78,17 @@ def test_every_file_is_loaded_and_later_runs_of_the_dag_find_nothing_new(
     assert [ingest_source(source, "run", NOW, settings).new_count for source in SOURCES] == [0] * len(SOURCES)
 
 
+def test_a_content_file_may_say_when_and_where_a_content_is_licensed(
+    settings: Settings, warehouse: Connection[DictRow], put: Callable[..., Path]
+) -> None:
+    said = "content_id,title,available_until,licensed_countries\nc-1,One,2026-02-01,DE|AT\nc-2,Two,,\n"
+    import_directory(put(content=said), NOW, settings)
+    assert rows_of(warehouse, "cms_content", "available_until", "licensed_countries") == [
+        (datetime(2026, 2, 1, tzinfo=UTC), ["DE", "AT"]),
+        (None, []),
+    ]
+
+
 def test_importing_the_same_files_again_changes_nothing(
     settings: Settings, warehouse: Connection[DictRow], put: Callable[..., Path]
 ) -> None:

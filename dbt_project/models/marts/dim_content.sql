@@ -31,6 +31,9 @@ select
     contents.release_year,
     contents.duration_minutes,
     contents.maturity_rating,
+    contents.available_from,
+    contents.available_until,
+    contents.licensed_countries,
     contents.published_at,
     contents.is_simulated
 from {{ ref('stg_cms__contents') }} as contents

@@ -12,6 +12,9 @@ select
     {{ to_integer('release_year') }} as release_year,
     {{ to_integer('duration_minutes') }} as duration_minutes,
     nullif(upper(trim(maturity_rating)), '') as maturity_rating,
+    available_from,
+    available_until,
+    coalesce(licensed_countries, '{}') as licensed_countries,
     coalesce(published_at, updated_at) as published_at,
     updated_at,
     is_simulated
