@@ -1,4 +1,4 @@
-"""From ranked candidates to the list that is shown: relevance, diversity, calibration, pins and caps in one greedy pass.
+"""From ranked candidates to the list that is shown: relevance, diversity, calibration, pins and caps in one pass.
 
 In: candidates with the ranker's scores and their genres, the subscriber's taste, weights, caps and pins. Out: which
 candidate stands at which place. What may not be shown at all is left out before.
@@ -8,8 +8,8 @@ Each place is given to the candidate with the highest
     (1 - d - c) * relevance - d * similarity to the most similar that stands already - c * divergence from the taste
 
 where d and c are the weights. The first two terms are maximal marginal relevance (Carbonell and Goldstein 1998), the
-third is calibration (Steck 2018): the Kullback-Leibler divergence between the genres of the history and those of the list
-as it would be with the candidate. Of lists of one length it orders as the submodular sum over genres of
+third is calibration (Steck 2018): the Kullback-Leibler divergence between the genres of the history and those of the
+list as it would be with the candidate. Of lists of one length it orders as the submodular sum over genres of
 p(g) log sum of q(g|i) does, so that one greedy pass is near the best.
 
 Legend: K candidates, G genres, S side features, T content types.
@@ -88,7 +88,7 @@ def distribution(shares: Doubles) -> Doubles:
 
 
 def divergence(taste: Doubles, shown: Doubles) -> Doubles:
-    """Kullback-Leibler divergence of lists' genres from tastes, the lists smoothed by them: 0 is calibrated (Steck 2018).
+    """Kullback-Leibler divergence of lists' genres from tastes, smoothed by them: 0 is calibrated (Steck 2018).
 
     Args:
         taste: (..., G) shares of 1, or zeros of somebody without taste, which diverges from nothing.
@@ -206,7 +206,7 @@ def _scaled(scores: Doubles) -> Doubles:
     if not there.any():
         return np.zeros_like(scores)
     low, high = scores[there].min(), scores[there].max()
-    return np.asarray(np.where(there, scores - low, 0.0)) / max(high - low, 1e-9)
+    return np.asarray(np.where(there, scores - low, 0.0) / max(high - low, 1e-9), dtype=np.float64)
 
 
 def _accepted(pins: Mapping[int, int], kinds: NDArray[np.int64], count: int, room: Room) -> dict[int, int]:

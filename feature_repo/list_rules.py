@@ -86,6 +86,11 @@ class MaturityRules(_Strict):
         limits += [self.ages[rating] for segment, rating in self.segments.items() if segment in segments]
         return min(limits, default=NO_LIMIT)
 
+    def lowest_limit(self, asked: int | None) -> int:
+        """The limit of somebody of whom nothing could be read: that of whoever may see least."""
+        declared = [self.ages[rating] for rating in (*self.age_bands.values(), *self.segments.values())]
+        return min([*declared, *([] if asked is None else [asked])], default=NO_LIMIT)
+
 
 class ConsumedRules(_Strict):
     finished_from: Share = 0.9

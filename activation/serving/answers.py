@@ -27,6 +27,7 @@ class RecommendedItem:
     score: float | None  # the ranker's; None on a list that no model made
     reason: str
     is_simulated: bool = False
+    is_pinned: bool = False  # put at its place by editors
 
 
 @dataclass(frozen=True)

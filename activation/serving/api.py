@@ -8,12 +8,14 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field
 
 from activation.serving.answers import FallbackReason
 from activation.serving.homepage import build_homepage
 from activation.serving.recommender import MAX_COUNT
-from activation.serving.runtime import RuntimeDep
+from activation.serving.runtime import Runtime, RuntimeDep
+from feature_repo.list_rules import ListRulesError
 from marquee.clock import utc_now
 
 router = APIRouter()
@@ -44,6 +46,16 @@ AnonymousId = Annotated[
     ),
 ]
 Count = Annotated[int, Query(ge=1, le=MAX_COUNT, description="How many titles to give, at most.", examples=[10])]
+MaximumRating = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=20,
+        description="The highest maturity rating that the profile in use may see, such as a child's; one of those in "
+        "the rules for lists. Contents without a rating are then left out, unless the rules say otherwise.",
+        examples=["PG"],
+    ),
+]
 Surface = Annotated[
     str,
     Query(
@@ -70,6 +82,7 @@ class ItemOut(_FromAnswer):
     score: float | None = Field(description="The ranker's score, higher is better; null where no model made the list.")
     reason: str = Field(examples=["because you watched Fargo", "popular this week"])
     is_simulated: bool = Field(description="Whether this title was made up for the demo.")
+    is_pinned: bool = Field(description="Whether editors put it at its place.")
 
 
 class RecommendationOut(_FromAnswer):
@@ -155,21 +168,32 @@ def recommendations(
     anonymous_id: AnonymousId = None,
     count: Count = 10,
     surface: Surface = "homepage",
+    maximum_rating: MaximumRating = None,
 ) -> RecommendationOut:
     """Always answers. Titles that the subscriber consumed already are left out, and none comes twice.
+
+    Nothing comes that has no licence at this moment, or that is not for the profile's age. What editors pinned to the
+    surface stands at its place.
 
     Without consent to personalization, history, model, features or time, the popular titles of the week are given, with
     `is_fallback` and the reason.
     """
-    recommendation = runtime.recommender.recommend(subscriber_id, count, surface, utc_now(), anonymous_id)
+    age_limit = _age_limit(runtime, maximum_rating)
+    recommendation = runtime.recommender.recommend(subscriber_id, count, surface, utc_now(), anonymous_id, age_limit)
     runtime.log(recommendation, surface)
     return RecommendationOut.model_validate(recommendation)
 
 
 @router.get("/v1/homepage", tags=["recommendations"], summary="The homepage as rails", responses=_INVALID)
-def homepage(runtime: RuntimeDep, subscriber_id: SubscriberId = None, anonymous_id: AnonymousId = None) -> HomepageOut:
+def homepage(
+    runtime: RuntimeDep,
+    subscriber_id: SubscriberId = None,
+    anonymous_id: AnonymousId = None,
+    maximum_rating: MaximumRating = None,
+) -> HomepageOut:
     """For you, because you watched, popular this week, new. Without anything personal: the rails that need nobody."""
-    page = build_homepage(runtime.recommender, subscriber_id, utc_now(), anonymous_id)
+    age_limit = _age_limit(runtime, maximum_rating)
+    page = build_homepage(runtime.recommender, subscriber_id, utc_now(), anonymous_id, age_limit=age_limit)
     runtime.log_homepage(page)
     return HomepageOut.model_validate(page)
 
@@ -209,3 +233,19 @@ def ready(runtime: RuntimeDep, response: Response) -> ReadyOut:
     is_ready = status.problem is None
     response.status_code = 200 if is_ready else 503
     return ReadyOut(is_ready=is_ready, problem=status.problem)
+
+
+def _age_limit(runtime: Runtime, maximum_rating: str | None) -> int | None:
+    """The age of a rating that was asked for."""
+    if maximum_rating is None:
+        return None
+    try:
+        return runtime.recommender.snapshot.rules.maturity.age_of(maximum_rating)
+    except ListRulesError as error:
+        said = {
+            "type": "unknown_rating",
+            "loc": ("query", "maximum_rating"),
+            "msg": str(error),
+            "input": maximum_rating,
+        }
+        raise RequestValidationError([said]) from error

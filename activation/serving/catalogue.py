@@ -20,7 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 _CONTENTS = """
 select
     contents.content_id, contents.content_type, contents.title, contents.genres, contents.release_year,
-    contents.duration_minutes, contents.published_at, contents.is_simulated,
+    contents.duration_minutes, contents.published_at, contents.is_simulated, contents.maturity_rating,
+    contents.available_from, contents.available_until, contents.licensed_countries,
     coalesce(recent.interaction_count, 0) as interaction_count_7d
 from marts.dim_content as contents
 left join (
@@ -44,6 +45,10 @@ class Content:
     duration_minutes: int | None
     published_at: datetime | None
     is_simulated: bool
+    maturity_rating: str | None
+    available_from: datetime | None
+    available_until: datetime | None
+    licensed_countries: tuple[str, ...]  # none: everywhere
     interaction_count_7d: int
 
 
@@ -92,7 +97,13 @@ def read_catalogue(connection: Connection[DictRow]) -> Catalogue:
 
 
 def _content(row: DictRow) -> Content:
-    return Content(**{**row, "genres": tuple(row["genres"] or ()), "title": spoken_title(row["title"])})
+    lists = {name: tuple(row[name] or ()) for name in ("genres", "licensed_countries")}
+    return Content(**{**row, **lists, "title": spoken_title(row["title"])})
+
+
+def title_key(title: str) -> str:
+    """Two contents with the same key look like one to a reader."""
+    return " ".join(title.casefold().split())
 
 
 def spoken_title(title: str) -> str:

@@ -3,6 +3,7 @@
 In: the model, the catalogue, what the subscriber consumed last, the chosen items. Out: one sentence an item.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +30,21 @@ class _Liked:
 
 
 def reasons(
-    artefact: Artefact, catalogue: Catalogue, history: History, items: Indices
+    artefact: Artefact, catalogue: Catalogue, history: History, items: Indices, pinned: Mapping[int, str]
 ) -> list[str]:  # items: (K,) -> K sentences
-    """One reason an item: the recent content that it resembles most, else its popularity, else the taste at large."""
+    """One reason an item: the recent content that it resembles most, else its popularity, else the taste at large.
+
+    Args:
+        items: 0 for a content that the model does not know.
+        pinned: what editors say of what they put there, by place in `items`.
+    """
     liked = liked_recently(artefact, catalogue, history)
     nearest = _nearest(artefact, [one.item for one in liked], items)
     sentences = []
-    for item, source in zip(items.tolist(), nearest, strict=True):
-        if source is not None:
+    for place, (item, source) in enumerate(zip(items.tolist(), nearest, strict=True)):
+        if place in pinned:
+            sentences.append(pinned[place])
+        elif source is not None:
             sentences.append(because_of(liked[source].content))
         elif artefact.content_ids[item - 1] in catalogue.popular_ids:
             sentences.append(POPULAR)

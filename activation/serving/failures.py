@@ -21,6 +21,7 @@ _REMEDIES = {
     "int_parsing": "send a whole number",
     "greater_than_equal": "send a larger number",
     "less_than_equal": "send a smaller number",
+    "unknown_rating": "send one of the ratings that the rules for lists know, or leave the parameter out",
     "string_too_short": "send at least one character, or leave the parameter out",
     "string_too_long": "send a shorter text",
     "string_pattern_mismatch": "use only the characters that the description at /docs allows",

@@ -6,10 +6,12 @@ In: the recommender and who asks. Out: a `Homepage`; when nothing personal can b
 from collections.abc import Iterable
 from datetime import datetime
 
-from activation.serving.answers import FallbackReason, Homepage, Rail, RecommendedItem
-from activation.serving.catalogue import Catalogue, Content
+from activation.serving.answers import Homepage, Rail, RecommendedItem
+from activation.serving.catalogue import Catalogue, Content, title_key
 from activation.serving.explaining import NEW, POPULAR, because_of, liked_recently
-from activation.serving.recommender import Answer, Recommender, title_key
+from activation.serving.recommender import Answer, Recommender
+from feature_repo.columns import CONTENT_TYPES
+from feature_repo.composition import Room
 
 _FOR_YOU_COUNT = 18
 _MIN_ALIKE = 4
@@ -21,10 +23,15 @@ def build_homepage(
     now: datetime,
     anonymous_id: str | None = None,
     rail_length: int = 14,
+    age_limit: int | None = None,
 ) -> Homepage:
-    """The rails for this subscriber at this moment. Never raises."""
-    # more than is shown: what a title's twin takes away is filled from the rest
-    answer = recommender.answer(subscriber_id, max(_FOR_YOU_COUNT, rail_length), "homepage", now, anonymous_id)
+    """The rails for this subscriber at this moment. Never raises.
+
+    Args:
+        age_limit: as `Recommender.recommend` has it.
+    """
+    count = max(_FOR_YOU_COUNT, rail_length)
+    answer = recommender.answer(subscriber_id, count, "homepage", now, anonymous_id, age_limit)
     return arrange(answer, rail_length)
 
 
@@ -56,22 +63,25 @@ def arrange(answer: Answer, rail_length: int) -> Homepage:
 
 
 class _Shown:
-    """Remembers what stands on the page already, and what the subscriber has consumed."""
+    """Remembers what stands on the page already; lets nothing on it that the answer may not show."""
 
     def __init__(self, answer: Answer) -> None:
-        may_use_history = answer.recommendation.fallback_reason != FallbackReason.NO_CONSENT
-        consumed = answer.subscriber.consumed_content_ids if answer.subscriber and may_use_history else frozenset()
-        self._ids: set[str] = set(consumed)
+        self._answer = answer
         self._titles: set[str] = set()
 
-    def take(self, items: Iterable[RecommendedItem], count: int) -> tuple[RecommendedItem, ...]:
+    def take(self, items: Iterable[RecommendedItem], count: int, is_mixed: bool = True) -> tuple[RecommendedItem, ...]:
+        """The first `count` that may stand there; the caps hold where contents of several types stand side by side."""
+        room = Room(self._answer.snapshot.rules.list_caps if is_mixed else ())
         taken: list[RecommendedItem] = []
         for item in items:
             if len(taken) == count:
                 break
-            if item.content_id in self._ids or title_key(item.title) in self._titles:
+            kind = CONTENT_TYPES.index(item.content_type)
+            if title_key(item.title) in self._titles or not self._answer.may_show(item.content_id):
                 continue
-            self._ids.add(item.content_id)
+            if room.is_full(len(taken))[kind]:
+                continue
+            room.take(kind, len(taken))
             self._titles.add(title_key(item.title))
             taken.append(item)
         return tuple(taken)
@@ -99,7 +109,7 @@ def _by_type(catalogue: Catalogue, shown: _Shown, count: int) -> list[Rail]:
     for content_type, title in (("article", "To read"), ("podcast", "To listen to")):
         contents = (content for content in catalogue.contents if content.content_type == content_type)
         items = (_item(content, POPULAR if content.interaction_count_7d else NEW) for content in contents)
-        rails.append(Rail(content_type, title, shown.take(items, count)))
+        rails.append(Rail(content_type, title, shown.take(items, count, is_mixed=False)))
     return rails
 
 

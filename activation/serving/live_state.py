@@ -1,26 +1,29 @@
-"""What every request reads and one background thread renews: champion, catalogue, content features.
+"""What every request reads and one background thread renews: champion, catalogue, content features, list rules.
 
-In: the warehouse, the models folder, Feast. Out: an immutable `Snapshot`. A request takes it once and finishes with it,
-so that a newer model takes over between requests and never inside one.
+In: the warehouse, the models folder, Feast, the file of the rules. Out: an immutable `Snapshot`. A request takes it
+once and finishes with it, so that a newer model takes over between requests and never inside one.
 """
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import psycopg
 import structlog
-from numpy.typing import NDArray
 from psycopg import Connection
 from psycopg.rows import DictRow
 
 from activation.serving import catalogue as catalogue_module
 from activation.serving.answers import ServingStatus
-from activation.serving.artefact import Artefact
+from activation.serving.artefact import Artefact, Floats, Indices
 from activation.serving.catalogue import Catalogue
 from activation.serving.champion import Champion
 from activation.serving.features import ContentTable, FeatureReader, FeaturesUnavailableError
+from activation.serving.shelf import Shelf
 from activation.serving.warehouse import Warehouse
+from feature_repo.list_rules import ListRules, ListRulesError, load_list_rules
 from marquee.clock import utc_now
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
@@ -31,12 +34,49 @@ _EVERY_SECONDS = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """One consistent view for the length of a request. `showable[i]` says whether item i is in the catalogue."""
+    """One consistent view for the length of a request."""
 
+    rules: ListRules
     artefact: Artefact | None = None
     catalogue: Catalogue = catalogue_module.EMPTY
     contents: ContentTable | None = None
-    showable: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(1, dtype=np.bool_), repr=False)
+
+    @cached_property
+    def shelf(self) -> Shelf:
+        return Shelf.of(self.catalogue, self.rules.maturity.ages)
+
+    @cached_property
+    def rows(self) -> Indices:
+        """Where each item stands on the shelf, -1 where it does not.  # (N + 1,)"""
+        names = () if self.artefact is None else self.artefact.content_ids
+        return np.array([-1, *(self.shelf.row_of.get(name, -1) for name in names)], dtype=np.int64)
+
+    @cached_property
+    def items(self) -> Indices:
+        """Which item each content of the shelf is, 0 where the model does not know it.  # (C,)"""
+        items = np.zeros(len(self.catalogue.contents), dtype=np.int64)
+        there = np.flatnonzero(self.rows >= 0)
+        items[self.rows[there]] = there
+        return items
+
+    @cached_property
+    def genres(self) -> Floats:
+        """Genres of each content of the shelf as the features have them.  # (C, G)"""
+        if self.contents is None:
+            return np.zeros((len(self.catalogue.contents), 0), dtype=np.float32)
+        return self.contents.features.genres[self.items]
+
+    @cached_property
+    def popular_rows(self) -> Indices:
+        """The popular of the model's last week, then of the marts', then the editors' newest.  # (C,)"""
+        first = () if self.artefact is None else self.artefact.popular_7d
+        rows = [self.shelf.row_of[name] for name in first if name in self.shelf.row_of]
+        return np.array(list(dict.fromkeys([*rows, *range(len(self.catalogue.contents))])), dtype=np.int64)
+
+    def warmed(self) -> "Snapshot":
+        """Itself, with every column made, so that no request pays for one."""
+        _ = (self.shelf, self.rows, self.items, self.genres, self.popular_rows)
+        return self
 
 
 class LiveState:
@@ -47,13 +87,14 @@ class LiveState:
         self._warehouse = warehouse
         self._champion = Champion(settings.models_dir)
         self._copy = settings.cache_dir / "serving_catalogue.json"
+        self._rules = _RulesFile(settings.list_rules_file)
         self._seen: str | None = None
         self._features_problem: str | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="serving-state", daemon=True)
-        self.snapshot = Snapshot(catalogue=catalogue_module.kept(self._copy))
+        self.snapshot = Snapshot(self._rules.rules, catalogue=catalogue_module.kept(self._copy)).warmed()
         self.status = ServingStatus(None, len(self.snapshot.catalogue.contents), False, None, "not read yet")
 
     def start(self) -> None:
@@ -67,23 +108,10 @@ class LiveState:
         Raises:
             MarqueeError, psycopg.Error: the snapshot stays as it is.
         """
-        with self._lock, self._warehouse.connection(wait_seconds=2) as connection:
-            self._keep_features_ready()
-            self._champion.refresh(connection)
-            seen = _newest_build(connection)
-            # by what the snapshot holds, not by what was just loaded: reading the rest may have failed the last time
-            has_new_model = self.snapshot.artefact is not self._champion.artefact
-            is_complete = self.snapshot.artefact is None or self.snapshot.contents is not None
-            if has_new_model or seen != self._seen or not is_complete:
-                self.snapshot = self._read_snapshot(connection)
-                self._seen = seen
-            self.status = ServingStatus(
-                model_version=self.snapshot.artefact.model_version if self.snapshot.artefact else None,
-                content_count=len(self.snapshot.catalogue.contents),
-                is_database_reachable=True,
-                refreshed_at=utc_now(),
-                problem=self._champion.load_error or self._missing(),
-            )
+        with self._lock:
+            if self._rules.renew():
+                self.snapshot = replace(self.snapshot, rules=self._rules.rules).warmed()
+            self._refresh_from_warehouse()
 
     def wake(self) -> None:
         """Ask the background thread to look now: something that a request needs has failed."""
@@ -120,6 +148,25 @@ class LiveState:
             )
             self._warehouse.drop_broken()
 
+    def _refresh_from_warehouse(self) -> None:
+        with self._warehouse.connection(wait_seconds=2) as connection:
+            self._keep_features_ready()
+            self._champion.refresh(connection)
+            seen = _newest_build(connection)
+            # by what the snapshot holds, not by what was just loaded: reading the rest may have failed the last time
+            has_new_model = self.snapshot.artefact is not self._champion.artefact
+            is_complete = self.snapshot.artefact is None or self.snapshot.contents is not None
+            if has_new_model or seen != self._seen or not is_complete:
+                self.snapshot = self._read_snapshot(connection)
+                self._seen = seen
+            self.status = ServingStatus(
+                model_version=self.snapshot.artefact.model_version if self.snapshot.artefact else None,
+                content_count=len(self.snapshot.catalogue.contents),
+                is_database_reachable=True,
+                refreshed_at=utc_now(),
+                problem=self._champion.load_error or self._missing() or self._rules.problem,
+            )
+
     def _keep_features_ready(self) -> None:
         try:
             self.features.keep_ready()
@@ -135,10 +182,8 @@ class LiveState:
             catalogue_module.keep(catalogue, self._copy)
         artefact = self._champion.artefact
         if artefact is None:
-            return Snapshot(catalogue=catalogue)
-        showable = np.zeros(len(artefact.content_ids) + 1, dtype=np.bool_)
-        showable[1:] = [content_id in catalogue.by_id for content_id in artefact.content_ids]
-        return Snapshot(artefact, catalogue, self._contents(artefact), showable)
+            return Snapshot(self._rules.rules, catalogue=catalogue).warmed()
+        return Snapshot(self._rules.rules, artefact, catalogue, self._contents(artefact)).warmed()
 
     def _contents(self, artefact: Artefact) -> ContentTable | None:
         try:
@@ -156,6 +201,37 @@ class LiveState:
         if self.snapshot.contents is None:
             return "the content features are not online; run the DAG materialize_features"
         return self._features_problem
+
+
+class _RulesFile:
+    """The rules as the file has them; while a changed file is wrong, those before it stay."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._changed_at = _changed_at(path)
+        self.rules = load_list_rules(path)
+        self.problem: str | None = None
+
+    def renew(self) -> bool:
+        """Read a file that has changed; whether there are other rules now."""
+        changed_at = _changed_at(self._path)
+        if changed_at == self._changed_at:
+            return False
+        self._changed_at = changed_at
+        before = self.rules
+        try:
+            self.rules, self.problem = load_list_rules(self._path), None
+        except ListRulesError as error:
+            _log.warning("serving goes on with the rules for lists that it last read", reason=str(error))
+            self.problem = str(error)
+        return self.rules != before
+
+
+def _changed_at(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _newest_build(connection: Connection[DictRow]) -> str | None:

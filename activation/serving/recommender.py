@@ -1,19 +1,20 @@
-"""The two-stage recommender: retrieve the nearest contents by embedding, rank them by features, explain the best.
+"""The recommender: retrieve the nearest contents by embedding, rank them by features, compose the list, explain it.
 
 In: a subscriber or anonymous id, a moment. Out: always a `Recommendation`: personal where profile, consent, features
 and model allow it in time, else the popular contents with the reason.
 """
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 import psycopg
 import structlog
 
+from activation.serving import composing
 from activation.serving.answers import (
     FallbackReason,
     History,
@@ -26,10 +27,12 @@ from activation.serving.catalogue import Content
 from activation.serving.explaining import NEWEST_FIRST, POPULAR, reasons
 from activation.serving.features import ContentTable, FeastFeatures, FeatureReader, FeaturesUnavailableError, history_of
 from activation.serving.live_state import LiveState, Snapshot
+from activation.serving.shelf import Bools, Viewer
 from activation.serving.subscribers import Subscriber, find_subscriber
 from activation.serving.warehouse import Warehouse
 from feature_repo.candidates import choose_candidates
 from feature_repo.columns import SubscriberFeatures
+from feature_repo.list_rules import ListRules
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
 
@@ -41,24 +44,88 @@ _WORKERS = 4
 
 @dataclass(frozen=True)
 class Answer:
-    """A recommendation with what it was made from, for pages that show more than the list."""
+    """A recommendation with what it was made from, for pages that show more than the list.
+
+    Attributes:
+        allowed: (C,) which contents of the shelf may be shown: no hard rule forbids them, and they were not consumed.
+    """
 
     recommendation: Recommendation
     snapshot: Snapshot
-    subscriber: Subscriber | None
     history: History
+    allowed: Bools = field(repr=False)
+
+    def may_show(self, content_id: str) -> bool:
+        row = self.snapshot.shelf.row_of.get(content_id)
+        return row is not None and bool(self.allowed[row])
+
+
+@dataclass
+class _Request:
+    """One request, and what is found out about who asks while it is answered."""
+
+    snapshot: Snapshot
+    subscriber_id: str | None
+    anonymous_id: str | None
+    count: int
+    surface: str
+    now: datetime
+    age_limit: int | None
+    # until the profiles have answered, anybody may be asking
+    is_read: bool = False
+    subscriber: Subscriber | None = None
+    history: History = field(default_factory=History)
+
+    @property
+    def rules(self) -> ListRules:
+        return self.snapshot.rules
+
+    @property
+    def given_up_before(self) -> datetime | None:
+        """What was given up until then may come back."""
+        days = self.rules.consumed.given_up_returns_after_days
+        return None if days is None else self.now - timedelta(days=days)
+
+    @property
+    def may_use_profile(self) -> bool:
+        return self.subscriber is not None and self.subscriber.has_personalization_consent
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """By which a list may be told from others'."""
+        return self.subscriber.segments if self.subscriber is not None and self.may_use_profile else ()
+
+    def viewer(self) -> Viewer:
+        """What hard rules ask of who looks. They protect whoever it is, with or without consent."""
+        maturity = self.rules.maturity
+        if self.subscriber is not None:
+            limit = maturity.age_limit(self.subscriber.age_band, self.subscriber.segments, self.age_limit)
+            return Viewer(self.subscriber.country, limit, maturity.shows_unrated)
+        is_known_to_be_nobody = self.is_read or (self.subscriber_id is None and self.anonymous_id is None)
+        limit = maturity.age_limit("unknown", (), self.age_limit) if is_known_to_be_nobody else (
+            maturity.lowest_limit(self.age_limit)
+        )  # fmt: skip
+        return Viewer(None, limit, maturity.shows_unrated)
+
+    def withheld(self) -> frozenset[str]:
+        """What was consumed and is not shown again; without consent not even a gap may tell of it."""
+        if self.subscriber is None or not self.may_use_profile:
+            return frozenset()
+        return self.subscriber.withheld(self.history, self.given_up_before)
+
+    def allowed(self) -> Bools:
+        """(C,)"""
+        allowed = self.snapshot.shelf.allowed(self.viewer(), self.now)
+        allowed[self.snapshot.shelf.rows(self.withheld())] = False
+        return allowed
 
 
 class _NotPersonalError(MarqueeError):
     """A personal list cannot be made, for `reason`."""
 
-    def __init__(
-        self, reason: FallbackReason, subscriber: Subscriber | None = None, history: History = History()
-    ) -> None:
+    def __init__(self, reason: FallbackReason) -> None:
         super().__init__(reason.value)
         self.reason = reason
-        self.subscriber = subscriber
-        self.history = history
 
 
 class Recommender:
@@ -77,33 +144,41 @@ class Recommender:
         surface: str,
         now: datetime,
         anonymous_id: str | None = None,
+        age_limit: int | None = None,
     ) -> Recommendation:
-        """The best `count` contents for a subscriber on a `surface` (`homepage`, `email`, ...). Never raises."""
-        return self.answer(subscriber_id, count, surface, now, anonymous_id).recommendation
+        """The best `count` contents for a subscriber on a `surface` (`homepage`, `email`, ...). Never raises.
+
+        Args:
+            age_limit: the age up to which the profile in use may see ratings; None: it has no limit of its own.
+        """
+        return self.answer(subscriber_id, count, surface, now, anonymous_id, age_limit).recommendation
 
     def answer(
-        self, subscriber_id: str | None, count: int, surface: str, now: datetime, anonymous_id: str | None = None
+        self,
+        subscriber_id: str | None,
+        count: int,
+        surface: str,
+        now: datetime,
+        anonymous_id: str | None = None,
+        age_limit: int | None = None,
     ) -> Answer:
         """`recommend`, with what the list was made from."""
-        snapshot = self._state.snapshot
-
-        def personal() -> Answer:
-            return self._personal(snapshot, subscriber_id, count, now, anonymous_id)
-
+        request = _Request(self._state.snapshot, subscriber_id, anonymous_id, count, surface, now, age_limit)
         try:
-            return self._in_time(personal)
+            return self._in_time(lambda: self._personal(request))
         except _NotPersonalError as missing:
-            return _fallback(snapshot, missing, count, now)
+            return _fallback(request, missing.reason)
         except TimeoutError:
             _log.warning("a personal list was not ready in time", surface=surface)
-            return _fallback(snapshot, _NotPersonalError(FallbackReason.DEADLINE), count, now)
+            # who asks may be found while the list for everybody is made
+            return _fallback(replace(request), FallbackReason.DEADLINE)
         except (MarqueeError, psycopg.Error) as error:
             _log.warning("a personal list was not possible", surface=surface, reason=str(error))
-            return _fallback(snapshot, _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE), count, now)
+            return _fallback(request, FallbackReason.FEATURES_UNAVAILABLE)
         # a subscriber must not see a model's or a library's defect; the log has its trace
         except Exception:
-            _log.exception("a personal list failed", surface=surface, model_version=_version(snapshot))
-            return _fallback(snapshot, _NotPersonalError(FallbackReason.INTERNAL_ERROR), count, now)
+            _log.exception("a personal list failed", surface=surface, model_version=_version(request.snapshot))
+            return _fallback(request, FallbackReason.INTERNAL_ERROR)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -132,54 +207,53 @@ class Recommender:
             future.cancel()
             raise
 
-    def _personal(
-        self, snapshot: Snapshot, subscriber_id: str | None, count: int, now: datetime, anonymous_id: str | None
-    ) -> Answer:
-        subscriber = self._subscriber(subscriber_id, anonymous_id)
+    def _personal(self, request: _Request) -> Answer:
+        snapshot, rules = request.snapshot, request.rules
+        subscriber = self._subscriber(request)
         if snapshot.artefact is None:
-            raise _NotPersonalError(FallbackReason.MODEL_MISSING, subscriber)
+            raise _NotPersonalError(FallbackReason.MODEL_MISSING)
         features = self._features(subscriber)
-        history = history_of(features)
+        request.history = history = history_of(features)
         if not any(content_id in snapshot.artefact.item_of for content_id in history.content_ids):
-            raise _NotPersonalError(FallbackReason.NO_HISTORY, subscriber, history)
+            raise _NotPersonalError(FallbackReason.NO_HISTORY)
         if snapshot.contents is None:
-            raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE, subscriber, history)
+            raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE)
+        allowed = request.allowed()
         candidates, similarities = retrieve(
-            snapshot, snapshot.artefact, snapshot.contents, subscriber.consumed_content_ids, history, now
+            snapshot, snapshot.artefact, snapshot.contents, allowed, history, request.now
         )
         if len(candidates) == 0:
-            raise _NotPersonalError(FallbackReason.NO_HISTORY, subscriber, history)
+            raise _NotPersonalError(FallbackReason.NO_HISTORY)
         matrix = snapshot.contents.ranking_matrix(
             snapshot.artefact, features, subscriber.consumed_content_ids, candidates, similarities
         )
         scores = snapshot.artefact.rank(matrix)  # (K,)
-        best = _best_distinct(snapshot, snapshot.artefact, candidates, scores, count)
-        chosen = candidates[best]
-        explained = reasons(snapshot.artefact, snapshot.catalogue, history, chosen)
-        items = tuple(
-            _item(snapshot.catalogue.by_id[snapshot.artefact.content_ids[item - 1]], reason, score)
-            for item, score, reason in zip(chosen.tolist(), scores[best].tolist(), explained, strict=True)
+        pins = composing.pins_on(rules, snapshot.shelf, allowed, request.surface, request.now, request.segments)
+        consumed = subscriber.consumed_content_ids.union(history.content_ids)
+        shown = composing.personal(
+            snapshot.shelf, snapshot.genres, rules, snapshot.rows[candidates], scores, consumed, pins, request.count
         )
-        recommendation = Recommendation(
-            items=items,
-            model_version=snapshot.artefact.model_version,
-            is_fallback=False,
-            fallback_reason=None,
-            request_id=uuid.uuid4(),
-            made_at=now,
-            subscriber_id=subscriber.subscriber_id,
+        explained = reasons(
+            snapshot.artefact, snapshot.catalogue, history, snapshot.items[shown.rows], shown.pin_reasons
         )
-        return Answer(recommendation, snapshot, subscriber, history)
+        return _answer(request, allowed, shown, explained, snapshot.artefact.model_version, None)
 
-    def _subscriber(self, subscriber_id: str | None, anonymous_id: str | None) -> Subscriber:
-        if subscriber_id is None and anonymous_id is None:
+    def _subscriber(self, request: _Request) -> Subscriber:
+        if request.subscriber_id is None and request.anonymous_id is None:
             raise _NotPersonalError(FallbackReason.UNKNOWN_SUBSCRIBER)
         with self._warehouse.connection() as connection:
-            subscriber = find_subscriber(connection, subscriber_id, anonymous_id)
+            subscriber = find_subscriber(
+                connection,
+                request.subscriber_id,
+                request.anonymous_id,
+                request.rules.consumed.finished_from,
+                request.given_up_before,
+            )
+        request.subscriber, request.is_read = subscriber, True
         if subscriber is None:
             raise _NotPersonalError(FallbackReason.UNKNOWN_SUBSCRIBER)
         if not subscriber.has_personalization_consent:
-            raise _NotPersonalError(FallbackReason.NO_CONSENT, subscriber)
+            raise _NotPersonalError(FallbackReason.NO_CONSENT)
         return subscriber
 
     def _features(self, subscriber: Subscriber) -> SubscriberFeatures:
@@ -188,7 +262,7 @@ class Recommender:
         except FeaturesUnavailableError as error:
             _log.warning("online features do not answer", reason=str(error))
             self._state.wake()
-            raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE, subscriber) from error
+            raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE) from error
 
 
 def open_recommender(
@@ -207,18 +281,16 @@ def open_recommender(
 
 
 def retrieve(
-    snapshot: Snapshot,
-    artefact: Artefact,
-    contents: ContentTable,
-    consumed: frozenset[str],
-    history: History,
-    now: datetime,
+    snapshot: Snapshot, artefact: Artefact, contents: ContentTable, allowed: Bools, history: History, now: datetime
 ) -> tuple[Indices, Floats]:
-    """What the ranker looks at of what can be shown and was not consumed, nearest first, with its dot products."""
+    """What the ranker looks at of what may be shown, nearest first, with its dot products.
+
+    Args:
+        allowed: (C,)
+    """
     similarities = artefact.embeddings @ artefact.subscriber_embedding(history, now)  # (N + 1,)
-    similarities[~snapshot.showable] = -np.inf
-    gone = consumed.union(history.content_ids)
-    similarities[[artefact.item_of[content_id] for content_id in gone if content_id in artefact.item_of]] = -np.inf
+    # the last stands for what is not in the catalogue
+    similarities[~np.append(allowed, False)[snapshot.rows]] = -np.inf
     # as many as in training: the ranker judges a candidate by its place among them
     found = choose_candidates(similarities, contents.week_counts, artefact.manifest.candidate_count)
     return found, similarities[found]
@@ -228,64 +300,50 @@ def _version(snapshot: Snapshot) -> str | None:
     return snapshot.artefact.model_version if snapshot.artefact is not None else None
 
 
-def title_key(title: str) -> str:
-    """Two contents with the same key look like one to a reader."""
-    return " ".join(title.casefold().split())
-
-
-def _best_distinct(snapshot: Snapshot, artefact: Artefact, candidates: Indices, scores: Floats, count: int) -> Indices:
-    """Places in `candidates` of the `count` best, leaving out a title that stands there already."""
-    places: list[int] = []
-    titles: set[str] = set()
-    for place in np.argsort(-scores, kind="stable").tolist():
-        key = title_key(snapshot.catalogue.by_id[artefact.content_ids[candidates[place] - 1]].title)
-        if key not in titles:
-            titles.add(key)
-            places.append(place)
-            if len(places) == count:
-                break
-    return np.array(places, dtype=np.int64)
-
-
-def _fallback(snapshot: Snapshot, missing: _NotPersonalError, count: int, now: datetime) -> Answer:
+def _fallback(request: _Request, reason: FallbackReason) -> Answer:
     """The popular contents of the model's last week, else of the marts', else the editors' newest."""
-    # without consent what somebody consumed must not shape the list, not even by its gaps
-    is_history_usable = missing.subscriber is not None and missing.reason is not FallbackReason.NO_CONSENT
-    consumed = missing.subscriber.consumed_content_ids if missing.subscriber and is_history_usable else frozenset()
-    items: list[RecommendedItem] = []
-    seen: set[str] = set()
+    snapshot, allowed = request.snapshot, request.allowed()
+    pins = composing.pins_on(request.rules, snapshot.shelf, allowed, request.surface, request.now, request.segments)
+    rows = snapshot.popular_rows[allowed[snapshot.popular_rows]]
+    shown = composing.popular(snapshot.shelf, request.rules, rows, pins, request.count)
     popular_ids = snapshot.catalogue.popular_ids.union(snapshot.artefact.popular_7d[:100] if snapshot.artefact else ())
-    for content in _popular(snapshot):
-        key = title_key(content.title)
-        if key in seen or content.content_id in consumed:
-            continue
-        seen.add(key)
-        reason = POPULAR if content.content_id in popular_ids else NEWEST_FIRST
-        items.append(_item(content, reason, None))
-        if len(items) == count:
-            break
-    recommendation = Recommendation(
-        items=tuple(items),
-        model_version=None,
-        is_fallback=True,
-        fallback_reason=missing.reason,
-        request_id=uuid.uuid4(),
-        made_at=now,
-        subscriber_id=missing.subscriber.subscriber_id if missing.subscriber else None,
+    explained = [
+        pin.reason
+        if (pin := shown.pins.get(place)) is not None
+        else POPULAR
+        if snapshot.shelf.contents[row].content_id in popular_ids
+        else NEWEST_FIRST
+        for place, row in enumerate(shown.rows.tolist())
+    ]
+    return _answer(request, allowed, shown, explained, None, reason)
+
+
+def _answer(
+    request: _Request,
+    allowed: Bools,
+    shown: composing.Composed,
+    explained: list[str],
+    model_version: str | None,
+    fallback_reason: FallbackReason | None,
+) -> Answer:
+    contents = request.snapshot.shelf.contents
+    items = tuple(
+        _item(contents[row], reason, score, place in shown.pins)
+        for place, (row, score, reason) in enumerate(zip(shown.rows.tolist(), shown.scores, explained, strict=True))
     )
-    return Answer(recommendation, snapshot, missing.subscriber, missing.history)
+    recommendation = Recommendation(
+        items=items,
+        model_version=model_version,
+        is_fallback=fallback_reason is not None,
+        fallback_reason=fallback_reason,
+        request_id=uuid.uuid4(),
+        made_at=request.now,
+        subscriber_id=request.subscriber.subscriber_id if request.subscriber else None,
+    )
+    return Answer(recommendation, request.snapshot, request.history, allowed)
 
 
-def _popular(snapshot: Snapshot) -> Iterator[Content]:
-    first = snapshot.artefact.popular_7d if snapshot.artefact is not None else ()
-    for content_id in first:
-        if content_id in snapshot.catalogue.by_id:
-            yield snapshot.catalogue.by_id[content_id]
-    already = frozenset(first)
-    yield from (content for content in snapshot.catalogue.contents if content.content_id not in already)
-
-
-def _item(content: Content, reason: str, score: float | None) -> RecommendedItem:
+def _item(content: Content, reason: str, score: float | None, is_pinned: bool) -> RecommendedItem:
     return RecommendedItem(
         content_id=content.content_id,
         title=content.title,
@@ -294,4 +352,5 @@ def _item(content: Content, reason: str, score: float | None) -> RecommendedItem
         score=score,
         reason=reason,
         is_simulated=content.is_simulated,
+        is_pinned=is_pinned,
     )

@@ -55,7 +55,8 @@ create table marts.dim_subscriber_redirects (
 );
 create table marts.dim_content (
     content_id text primary key, content_type text, title text, genres text[], release_year integer,
-    duration_minutes integer, maturity_rating text, published_at timestamptz, is_simulated boolean
+    duration_minutes integer, maturity_rating text, published_at timestamptz, is_simulated boolean,
+    available_from timestamptz, available_until timestamptz, licensed_countries text[]
 );
 create table marts.fct_interactions (
     interaction_id text primary key, subscriber_id text, content_id text, occurred_at timestamptz,
