@@ -106,6 +106,7 @@ def _composed(
     count: int,
 ) -> Composed:
     """`rows` best first, of which a title's best stands for it, unless another one of the title is pinned."""
+    pins = {row: pin for row, pin in pins.items() if pin.place <= count}
     pinned = np.array(list(pins), dtype=np.int64)
     is_other = np.isin(shelf.titles[rows], shelf.titles[pinned]) & ~np.isin(rows, pinned)
     rows, scores = rows[~is_other], scores[~is_other]
