@@ -13,7 +13,7 @@ import pandas as pd
 from training import metrics
 from training.dataset import Split
 from training.histories import Floats
-from training.ranked_lists import RankedLists, hits
+from training.ranked_lists import RankedLists, hits, shares_of, tastes
 
 K = 10
 
@@ -37,7 +37,8 @@ def measure(
 
     NDCG, recall and reciprocal rank over the whole catalogue; coverage is the share of the catalogue that any list
     shows, gini how unevenly the lists share their places out among it (0 is even), novelty the mean self-information of
-    what is shown in bits (Zhou et al. 2010), diversity one less the mean cosine of the side features of two of a list.
+    what is shown in bits (Zhou et al. 2010), diversity one less the mean cosine of the side features of two of a list,
+    miscalibration how far the genres of a list are from those of the history (Steck 2018).
 
     Args:
         side: (N + 1, S)
@@ -47,6 +48,8 @@ def measure(
     consumed = np.bincount(split.train.items, minlength=item_count + 1)
     surprise = -np.log2(np.where(consumed > 0, consumed, 0.5) / max(len(np.unique(split.train.users)), 1))
     counts = np.array([len(items) for items in split.relevant], dtype=np.int64)
+    shares = shares_of(side)
+    tasted = tastes(split.histories(), shares)
     rows = []
     for ranked in lists:
         found = hits(ranked.items, split.relevant, item_count)
@@ -66,6 +69,7 @@ def measure(
                 "gini": metrics.gini(exposure, catalogue_size),
                 "novelty": float(surprise[listed].mean()) if len(listed) else 0.0,
                 "diversity": metrics.intra_list_diversity(shown, side),
+                "miscalibration": metrics.miscalibration(shown, shares, tasted),
             }
             for metric, values in by_subscriber.items():
                 low, high = metrics.bootstrap_interval(values)

@@ -10,6 +10,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from feature_repo.columns import CONTENT_TYPES
+from feature_repo.composition import Weights
 from marquee.errors import MarqueeError
 from training import dataset, evaluation, metrics
 from training.dataset import HOUR, UNKNOWN, Bools, Contents, Interactions, Split
@@ -74,12 +76,14 @@ def evaluate(
     progress: Progress,
     config: TowerConfig,
     catalogue: Catalogue = "consumed",
+    weights: Weights | None = None,
 ) -> FileEvaluation:
     """Fit the models on the training side and measure their lists.
 
     Args:
         catalogue: what lists are made of and what has to be found: the contents that somebody consumed on the training
             side, or all that the files name, new ones among them.
+        weights: with which the lists are composed, as a model of its own, where contents have tags; None: not.
 
     Raises:
         EvaluationError: nobody is left to recommend to.
@@ -93,7 +97,8 @@ def evaluate(
     # news of the morning is old in the evening
     features = LoggedFeatures(split.train, contents, every=HOUR)
     system = fit_system(split, cut(split.train, protocol), contents, config, features, seed, progress)
-    lists = ranked_lists(system, split, contents, features, max(CUTOFFS))
+    has_tags = bool(contents.side[:, : contents.side.shape[1] - len(CONTENT_TYPES)].any())
+    lists = ranked_lists(system, split, contents, features, max(CUTOFFS), weights if has_tags else None)
     held_back = np.concatenate(whole.relevant)
     return FileEvaluation(
         split,
@@ -112,8 +117,14 @@ def _there(contents: Contents, split: Split) -> Bools:
 
 
 def topk(found: FileEvaluation, log: LoggedInteractions, model: str) -> pd.DataFrame:
-    """user_id, item_id, rank, score of one model's lists, with the ids of the file."""
-    ranked = next(lists for lists in found.lists if lists.model == model)
+    """user_id, item_id, rank, score of one model's lists, with the ids of the file.
+
+    Raises:
+        EvaluationError: the model has none, as lists are not composed without tags.
+    """
+    ranked = next((lists for lists in found.lists if lists.model == model), None)
+    if ranked is None:
+        raise EvaluationError(f"there are no lists of {model}: it needs a file of content with tags")
     frame = list_frame(found.split, ranked, log.user_ids, log.item_ids)
     return frame.rename(columns={"subscriber_id": "user_id", "content_id": "item_id"})[
         ["user_id", "item_id", "rank", "score"]

@@ -8,6 +8,8 @@ Legend: E subscribers, K list length.
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_repo.composition import distribution, divergence
+
 Values = NDArray[np.float64]
 
 
@@ -75,3 +77,18 @@ def intra_list_diversity(items: NDArray[np.int64], side: NDArray[np.float32]) ->
     own = (length.ravel() > 0)[kept].sum(axis=1)
     pairs = counts[counts >= 2] * (counts[counts >= 2] - 1)
     return float(np.mean(1.0 - ((sums**2).sum(axis=1) - own) / pairs))
+
+
+def miscalibration(items: NDArray[np.int64], shares: NDArray[np.float64], tastes: NDArray[np.float64]) -> float:
+    """Mean divergence of what lists show from their subscribers' tastes (Steck 2018); 0 where nobody's is known.
+
+    Args:
+        items: (E, K) item numbers, 0 where none is.
+        shares: (N + 1, G) genres of each content in shares of 1.
+        tastes: (E, G) the same of what each subscriber consumed.
+    """
+    known = np.flatnonzero(tastes.sum(axis=1) > 0)
+    if not len(known):
+        return 0.0
+    shown = np.stack([distribution(shares[row]) for row in items[known]])
+    return float(divergence(tastes[known], shown).mean())

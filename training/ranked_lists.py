@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from feature_repo.columns import CONTENT_TYPES
+from feature_repo.composition import Doubles, Traits, Weights, compose, distribution, genre_shares
 from training.dataset import Bools, Split
-from training.histories import Floats, Ints
+from training.histories import Floats, Histories, Ints
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,39 @@ def stacked(parts: Sequence[NDArray]) -> NDArray:  # type: ignore[type-arg]
     width = max(part.shape[1] for part in parts)
     rest = [(0, 0)] * (parts[0].ndim - 2)
     return np.concatenate([np.pad(part, [(0, 0), (0, width - part.shape[1]), *rest]) for part in parts])
+
+
+def shares_of(side: Floats) -> Doubles:
+    """Genres of each content in shares of 1, without its type, which comes last.  # (N + 1, S) -> (N + 1, G)"""
+    return genre_shares(side[:, : side.shape[1] - len(CONTENT_TYPES)])
+
+
+def tastes(histories: Histories, shares: Doubles) -> Doubles:
+    """The genres of what each of E subscribers consumed, as shares of 1.  # (N + 1, G) -> (E, G)"""
+    found = np.zeros((len(histories), shares.shape[1]))
+    for row in range(len(found)):
+        found[row] = distribution(shares[histories.items_of(row)])
+    return found
+
+
+def composed(candidates: RankedLists, histories: Histories, side: Floats, weights: Weights, k: int) -> RankedLists:
+    """Lists of k as serving composes them from all that was ranked, without rules about single contents.
+
+    Args:
+        candidates: (E, K) all of them.
+        side: (N + 1, S) genres, then the type.
+    """
+    tasted = tastes(histories, shares_of(side))
+    types = len(CONTENT_TYPES)
+    items, scores = np.zeros((len(tasted), k), dtype=np.int64), np.zeros((len(tasted), k), dtype=np.float32)
+    for row, taste in enumerate(tasted):
+        there = np.flatnonzero(candidates.items[row])
+        about = side[candidates.items[row, there]]
+        traits = Traits.of(about[:, :-types], about[:, -types:])
+        chosen = there[compose(candidates.scores[row, there], traits, taste, k, weights)]
+        items[row, : len(chosen)] = candidates.items[row, chosen]
+        scores[row, : len(chosen)] = candidates.scores[row, chosen]
+    return RankedLists(f"{candidates.model}_composed", items, scores)
 
 
 def hits(items: Ints, relevant: list[Ints], item_count: int) -> Bools:

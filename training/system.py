@@ -16,12 +16,13 @@ import torch
 from scipy import sparse
 
 from feature_repo.candidates import choose_candidates
+from feature_repo.composition import Weights
 from feature_repo.ranking_inputs import NEIGHBOUR_WINDOW
 from training import baselines, metrics, ranker, tower_fitting, towers
 from training.dataset import Bools, Contents, Interactions, Split
 from training.evaluation import K
 from training.histories import Floats, Histories, Ints
-from training.ranked_lists import RankedLists, hits, joined
+from training.ranked_lists import RankedLists, composed, hits, joined
 from training.ranker import CANDIDATE_COUNT, CandidateLists, Ranker
 from training.ranking_features import RankingFeatures
 from training.tower_fitting import Schedule
@@ -98,9 +99,18 @@ def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: 
 
 
 def ranked_lists(
-    system: System, split: Split, contents: Contents, features: RankingFeatures, k: int
+    system: System,
+    split: Split,
+    contents: Contents,
+    features: RankingFeatures,
+    k: int,
+    weights: Weights | None = None,
 ) -> list[RankedLists]:
-    """Lists of the system, of its retriever alone, and of the baselines, on the same split."""
+    """Lists of the system, of its retriever alone, and of the baselines, on the same split.
+
+    Args:
+        weights: with them, the system's lists come once more, composed.
+    """
     item_count = len(contents.content_ids)
     popularity = baselines.popularity(split.train, item_count)
     parts: dict[str, list[RankedLists]] = {}
@@ -119,7 +129,10 @@ def ranked_lists(
             found = np.take_along_axis(scores, items, axis=1).astype(np.float32)
             parts.setdefault(model, []).append(RankedLists(model, items, found))
         shown = _candidate_lists(retrieval, week, taste, system.relations, seen, part, contents, features)
-        parts.setdefault("marquee", []).append(RankedLists("marquee", *ranker.rerank(system.ranker, shown, k)))
+        judged = RankedLists("marquee", *ranker.rerank(system.ranker, shown, shown.items.shape[1]))
+        if weights is not None:
+            parts.setdefault("composed", []).append(composed(judged, seen, contents.side, weights, k))
+        parts.setdefault("marquee", []).append(RankedLists("marquee", judged.items[:, :k], judged.scores[:, :k]))
     return [joined(lists) for lists in parts.values()]
 
 

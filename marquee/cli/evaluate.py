@@ -32,7 +32,7 @@ def evaluate(
     users: Annotated[Path | None, typer.Option(help="Parquet with user_id and properties to show figures by.")] = None,
     topk_out: Annotated[Path | None, typer.Option(help="Parquet to write: user_id, item_id, rank, score.")] = None,
     model: Annotated[
-        Literal["marquee", "two_tower", "ease", "item_knn", "popularity_7d", "popularity"],
+        Literal["marquee", "marquee_composed", "two_tower", "ease", "item_knn", "popularity_7d", "popularity"],
         typer.Option(help="Whose lists --topk-out has."),
     ] = "marquee",
     catalogue: Annotated[
@@ -47,12 +47,14 @@ def evaluate(
     """
     import torch
 
+    from feature_repo.list_rules import load_list_rules
     from training import file_evaluation, processes
     from training.interaction_files import read_interactions
     from training.towers import read_config
 
     settings = load_settings()
     config = read_config(settings.two_tower_file)
+    weights = load_list_rules(settings.list_rules_file).list_weights
     torch.set_num_threads(settings.torch_threads)
     processes.join_processes()
     log = read_interactions(interactions, content, users)
@@ -65,7 +67,7 @@ def evaluate(
         def show(stage: str, epoch: int, loss: float) -> None:
             bars.update(task, description=f"{stage}, epoch {epoch + 1}", loss=f"loss {loss:.3f}")
 
-        found = file_evaluation.evaluate(log, protocol, seed, show, config, catalogue)
+        found = file_evaluation.evaluate(log, protocol, seed, show, config, catalogue, weights)
     if processes.is_first_process():
         _show(found, log, model, topk_out)
     processes.leave_processes()
@@ -99,9 +101,9 @@ def _table(found: "FileEvaluation") -> Table:
 
 
 def _variety_table(found: "FileEvaluation") -> Table:
-    table = Table("model", "coverage@10", "gini@10", "novelty@10", "diversity@10")
+    table = Table("model", "coverage@10", "gini@10", "novelty@10", "diversity@10", "miscalibration@10")
     for name, figures in _by_model(found):
-        shown = ("coverage", "gini", "novelty", "diversity")
+        shown = ("coverage", "gini", "novelty", "diversity", "miscalibration")
         table.add_row(name, *(f"{figures[metric, 10].value:.4f}" for metric in shown))
     return table
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from feature_repo.composition import Weights
 from marquee.cli.app import app
 from tests.training.columns import interactions
 from training import file_evaluation
@@ -20,7 +22,7 @@ from training.towers import TowerConfig
 # two processes on two cores
 _NARROW = {"OMP_NUM_THREADS": "1", "MARQUEE_TORCH_THREADS": "1"}
 _PEOPLE, _ITEMS, _LENGTH = 80, 40, 16
-_MODELS = ("popularity", "popularity_7d", "item_knn", "ease", "two_tower", "marquee")
+_MODELS = ("popularity", "popularity_7d", "item_knn", "ease", "two_tower", "marquee", "marquee_composed")
 _QUICK = TowerConfig(embedding_size=32, sequence_length=16, block_count=1, head_count=1, epochs=12, temporal_epochs=12)
 
 
@@ -40,12 +42,16 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def log(file: Path) -> LoggedInteractions:
     users = file.with_name("users.parquet")
     pd.DataFrame({"user_id": range(_PEOPLE), "half": ["low", "high"] * (_PEOPLE // 2)}).to_parquet(users, index=False)
-    return read_interactions(file, users_path=users)
+    content = file.with_name("content.parquet")
+    tags = [["odd"], ["even", "odd"], ["even"], []]
+    about = [(item, tags[item % len(tags)]) for item in range(1_000, 1_000 + _ITEMS)]
+    pd.DataFrame(about, columns=["item_id", "tags"]).to_parquet(content, index=False)
+    return read_interactions(file, content, users)
 
 
 @pytest.fixture(scope="module")
 def found(log: LoggedInteractions) -> FileEvaluation:
-    return file_evaluation.evaluate(log, "loo", 7, lambda *_: None, _QUICK)
+    return file_evaluation.evaluate(log, "loo", 7, lambda *_: None, _QUICK, weights=Weights(0.1, 0.2))
 
 
 def _held_back(file: Path) -> dict[int, int]:
@@ -82,6 +88,23 @@ def test_no_list_repeats_an_item_or_holds_one_that_was_seen(
     seen, wanted = pd.read_parquet(file), _held_back(file)
     seen = seen[[wanted[user] != item for user, item in zip(seen["user_id"], seen["item_id"], strict=True)]]
     assert lists.merge(seen, on=["user_id", "item_id"]).empty
+
+
+def test_the_composed_lists_are_nearer_to_the_history_and_made_of_what_was_ranked(found: FileEvaluation) -> None:
+    figures = {(row.model, row.metric): row.value for row in found.rows if row.k == 10}
+    assert figures["marquee_composed", "miscalibration"] < figures["marquee", "miscalibration"]
+    assert figures["marquee_composed", "diversity"] > figures["marquee", "diversity"]
+    lists = {one.model: one for one in found.lists}
+    # there are fewer candidates than places, so that both hold all of them
+    ranked, composed = lists["marquee"].items, lists["marquee_composed"].items
+    np.testing.assert_array_equal(np.sort(ranked, axis=1), np.sort(composed[:, : ranked.shape[1]], axis=1))
+    assert not composed[:, ranked.shape[1] :].any()
+
+
+def test_without_tags_nothing_is_composed(found: FileEvaluation, log: LoggedInteractions) -> None:
+    plain = replace(found, lists=[one for one in found.lists if one.model != "marquee_composed"])
+    with pytest.raises(EvaluationError, match="no lists of marquee_composed: it needs a file of content with tags"):
+        topk(plain, log, "marquee_composed")
 
 
 def test_figures_by_group_weigh_up_to_the_whole(found: FileEvaluation) -> None:

@@ -46,8 +46,8 @@ def test_measures_look_at_ten_places_of_longer_lists() -> None:
     train = interactions([(0, 41, 0), (1, 41, 0), (1, 21, 0)])
     split = Split("loo", train, np.array([0, 1]), np.array([1, 1]), [np.array([1]), np.array([36])])
     lists = RankedLists("marquee", np.arange(1, 41).reshape(2, 20), np.zeros((2, 20), dtype=np.float32))
-    # two kinds of content, one in the first list and one in the second
-    side = np.zeros((101, 2), dtype=np.float32)
+    # two genres, one in the first list and one in the second, and no types
+    side = np.zeros((101, 5), dtype=np.float32)
     side[1:21, 0] = side[21:, 1] = 1.0
     values = {row.metric: row for row in evaluation.measure(split, [lists], side, catalogue_size=100)}
     assert values["ndcg"].value == pytest.approx(0.5)
@@ -55,6 +55,8 @@ def test_measures_look_at_ten_places_of_longer_lists() -> None:
     assert values["coverage"].value == pytest.approx(0.2)
     assert values["ndcg"].user_count == 2
     assert values["diversity"].value == pytest.approx(0.0)
+    # both consumed the second genre alone, of which smoothing leaves the first list a hundredth
+    assert values["miscalibration"].value == pytest.approx(np.log(100) / 2)
     # twenty of a hundred share the places evenly, the others have none
     assert values["gini"].value == pytest.approx(0.8)
     # nineteen that nobody consumed count as half a consumption of two subscribers, one as one
@@ -69,6 +71,15 @@ def test_a_list_is_as_diverse_as_its_pairs_are_unlike() -> None:
     assert metrics.intra_list_diversity(np.array([[1, 2, 3]]), side) == pytest.approx(pairs)
     # an empty list and one of a single content have no pairs
     assert metrics.intra_list_diversity(np.array([[0, 0, 0], [1, 0, 0]]), side) == 0.0
+
+
+def test_a_list_is_miscalibrated_by_how_far_its_genres_are_from_those_of_the_history() -> None:
+    shares = np.array([[0, 0], [1, 0], [0, 1], [0.5, 0.5]])
+    tastes = np.array([[0.5, 0.5], [0.0, 0.0], [1.0, 0.0]])
+    lists = np.array([[3, 0], [1, 2], [2, 2]])
+    # calibrated; without a taste; all of the other genre, of which smoothing leaves a hundredth
+    assert metrics.miscalibration(lists, shares, tastes) == pytest.approx((0 + np.log(100)) / 2)
+    assert metrics.miscalibration(lists[1:2], shares, tastes[1:2]) == 0.0
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=30).filter(any))
