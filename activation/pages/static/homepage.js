@@ -9,9 +9,9 @@ function explain(tile) {
   part("art").src = tile.querySelector("img").src;
   part("kind").textContent = [kinds[data.type] ?? data.type, data.genres].filter(Boolean).join(" · ");
   part("title").textContent = data.title;
-  part("reason").textContent = `Here ${/^because|^popular|^new/.test(data.reason) ? (data.reason.startsWith("because") ? "" : "because it is ") : "because it "}${data.reason}.`;
+  part("reason").textContent = data.pinned ? `Here by choice of the editors: ${data.reason}.` : `Here ${/^because|^popular|^new/.test(data.reason) ? (data.reason.startsWith("because") ? "" : "because it is ") : "because it "}${data.reason}.`;
   part("rail").textContent = `“${data.rail}”, place ${data.place}`;
-  model.textContent = data.model
+  model.textContent = data.pinned ? "the editors" : data.model
     ? `model ${data.model}`
     : model.dataset.reason
       ? `the list for everybody (${model.dataset.reason}). ${model.dataset.fallback}`

@@ -23,7 +23,13 @@ PHONE = {"width": 390, "height": 844}
 
 @pytest.fixture(scope="module")
 def house(make_house: Callable[[Path], Settings], tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return make_house(tmp_path_factory.mktemp("pages") / "var")
+    settings = make_house(tmp_path_factory.mktemp("pages") / "var")
+    rules = settings.var_dir / "list_rules.yml"
+    rules.write_text(
+        "pins:\n- {content_id: c32, place: 3, surfaces: [homepage], from: 2026-01-01T00:00:00Z, "
+        "until: 2100-01-01T00:00:00Z, reason: our film of the week}\n"
+    )
+    return settings.model_copy(update={"list_rules_file": rules})
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +89,18 @@ def test_a_tile_says_why_it_is_there(page: Page) -> None:
     expect(panel.get_by_role("heading")).to_have_text(title)
     expect(panel).to_contain_text("because you watched Title c0")
     expect(panel).to_contain_text("20260301T120000-00000001")
+    assert_fits(page)
+
+
+def test_a_pinned_tile_says_that_editors_put_it_there(page: Page) -> None:
+    page.goto(f"/?subscriber_id={world.DRAMA_LOVER}")
+    tile = page.locator(".tile", has_text="editors’ pick")
+    expect(tile).to_have_count(1)
+    expect(tile.locator(".why-line")).to_have_text("our film of the week")
+    tile.click()
+    expect(page.locator("#why-reason")).to_have_text("Here by choice of the editors: our film of the week.")
+    expect(page.locator("#why-model")).to_have_text("the editors")
+    page.locator("#why-close").click()
     assert_fits(page)
 
 
