@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from feature_repo.columns import CONTENT_TYPES
 from feature_repo.composition import Cap, Traits, Weights, compose, distribution, divergence, genre_shares
 
-VIDEO, ARTICLE, PODCAST = range(3)
+VIDEO, ARTICLE = 0, 1
 NO_TASTE = np.zeros(2)
 DRAMA, COMEDY = (1.0, 0.0), (0.0, 1.0)
 
