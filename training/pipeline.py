@@ -18,7 +18,7 @@ import pandas as pd
 import structlog
 import torch
 
-from feature_repo import candidates, ranking_inputs
+from feature_repo import candidates, content_text, content_tower, ranking_inputs
 from feature_repo.present import present_subscriber_features
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import open_store
@@ -306,9 +306,11 @@ def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, settings: Setting
 
 
 def _code_version() -> str:
-    """Hash of the code that decides what a model is: this package, the candidates and the ranking inputs."""
+    """Hash of the code that decides what a model is: this package, and what it shares with requests."""
     digest = hashlib.sha256()
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(candidates.__file__), Path(ranking_inputs.__file__)):
+    shared = (candidates, content_text, content_tower, ranking_inputs)
+    paths = [*sorted(Path(__file__).parent.glob("*.py")), *(Path(str(module.__file__)) for module in shared)]
+    for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
