@@ -31,6 +31,7 @@ from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
 from training.poisoning import CleanedFeatures, Sifted
+from training.processes import is_first_process
 from training.provenance import source_revision
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
 from training.ranking_features import RankingFeatures, StoredFeatures
@@ -124,10 +125,11 @@ def train_models(run_key: str, settings: Settings) -> str:
     everything, _ = dataset.read_frames(frame, content_frame)
     features = CleanedFeatures.of(StoredFeatures(open_store(settings), contents), sifted, content_frame)
     trained = _fit_everything(interactions, everything, contents, features, folder, settings)
-    draft = folder / "trained.draft"
-    with draft.open("wb") as file:
-        pickle.dump(trained, file)
-    draft.replace(folder / "trained.pickle")
+    if is_first_process():
+        draft = folder / "trained.draft"
+        with draft.open("wb") as file:
+            pickle.dump(trained, file)
+        draft.replace(folder / "trained.pickle")
     return version
 
 
