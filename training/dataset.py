@@ -7,7 +7,7 @@ Legend: M interactions, N contents, U subscribers, G genres.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from feature_repo.columns import CONTENT_TYPES
-from training.content_text import words_of
+from feature_repo.content_text import WordWeights
 from training.histories import SECOND, Floats, Histories, Ints, Items
 
 # nanoseconds
@@ -32,7 +32,7 @@ class Contents:
     Attributes:
         content_ids: (N,)
         side: (N + 1, S) genres, then the type, one-hot.
-        words, word_weights: (N + 1, T) as `content_text.words_of` has them.
+        words, word_weights: (N + 1, T) as `weighing` has them.
         published: (N + 1,) nanoseconds since 1970, UNKNOWN where nobody knows.
         is_real: (N + 1,) what may be learnt from real interactions and measured.
     """
@@ -41,15 +41,35 @@ class Contents:
     side: Floats
     words: Ints
     word_weights: Floats
+    weighing: WordWeights
     published: Ints
     is_real: Bools
+
+    def out_when_consumed(self, interactions: "Interactions") -> Self:
+        """The same, but that what somebody consumed before it was published came out then."""
+        first = np.full(len(self.published), UNKNOWN)
+        np.minimum.at(first, interactions.items, interactions.moments)
+        earlier = np.where(self.published == UNKNOWN, UNKNOWN, np.minimum(self.published, first))
+        return replace(self, published=earlier)
+
+    def ages_at(self, moments: Ints) -> Floats:
+        """Days since each content was published, infinity where nobody knows.  # (E,) -> (E, N + 1)"""
+        days = (moments[:, None] - self.published) / DAY
+        return np.where(self.published == UNKNOWN, np.inf, days).astype(np.float32)
+
+    def showable_at(self, moments: Ints) -> Bools:
+        """What is measured and was out already.  # (E,) -> (E, N + 1)"""
+        is_out = (self.published == UNKNOWN) | (self.published < moments[:, None])
+        showable: Bools = self.is_real & is_out
+        return showable
 
     @classmethod
     def of(
         cls, content_ids: tuple[str, ...], side: Floats, texts: Sequence[str], published: Ints, is_real: Bools
     ) -> Self:
         """From columns of N contents."""
-        words, weights = words_of(texts)
+        weighing = WordWeights.of(texts)
+        words, weights = weighing.words_of(texts)
 
         def after_none(values: NDArray, none: float) -> NDArray:  # type: ignore[type-arg]
             first = np.full((1, *values.shape[1:]), none, dtype=values.dtype)
@@ -60,6 +80,7 @@ class Contents:
             after_none(side, 0),
             after_none(words, 0),
             after_none(weights, 0),
+            weighing,
             after_none(published, UNKNOWN),
             after_none(is_real, False),
         )
@@ -146,23 +167,22 @@ def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Int
     genres = np.stack([np.asarray(vector, dtype=np.float32) for vector in contents["genre_vector"]])
     types = np.stack([contents["content_type"] == name for name in CONTENT_TYPES], axis=1)
     side = np.concatenate([genres, types.astype(np.float32)], axis=1)
-    return (
-        Interactions(
-            subscriber_ids=tuple(subscriber_ids),
-            users=users.astype(np.int32),
-            items=interactions["content_id"].map(number).to_numpy(dtype=np.int32),
-            moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
-            # as ftr_subscriber__sequence has it
-            completions=interactions["watched_fraction"].fillna(0.5).to_numpy(dtype=np.float32),
-        ),
-        Contents.of(
-            content_ids,
-            side,
-            contents["title"].fillna("").tolist(),
-            moments_of(contents["published_at"]),
-            ~contents["is_simulated"].to_numpy(dtype=bool),
-        ),
+    consumed = Interactions(
+        subscriber_ids=tuple(subscriber_ids),
+        users=users.astype(np.int32),
+        items=interactions["content_id"].map(number).to_numpy(dtype=np.int32),
+        moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
+        # as ftr_subscriber__sequence has it
+        completions=interactions["watched_fraction"].fillna(0.5).to_numpy(dtype=np.float32),
     )
+    catalogue = Contents.of(
+        content_ids,
+        side,
+        contents["title"].fillna("").tolist(),
+        moments_of(contents["published_at"]),
+        ~contents["is_simulated"].to_numpy(dtype=bool),
+    )
+    return consumed, catalogue.out_when_consumed(consumed)
 
 
 def moments_of(moments: pd.Series) -> Ints:

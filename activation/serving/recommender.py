@@ -40,6 +40,7 @@ _log = structlog.get_logger()
 
 MAX_COUNT = 100
 _WORKERS = 4
+_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -292,7 +293,8 @@ def retrieve(
     # the last stands for what is not in the catalogue
     similarities[~np.append(allowed, False)[snapshot.rows]] = -np.inf
     # as many as in training: the ranker judges a candidate by its place among them
-    found = choose_candidates(similarities, contents.week_counts, artefact.manifest.candidate_count)
+    ages = (now.timestamp() - snapshot.published) / _DAY_SECONDS
+    found = choose_candidates(similarities, contents.week_counts, ages, artefact.manifest.candidate_count)
     return found, similarities[found]
 
 
