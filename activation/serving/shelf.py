@@ -46,7 +46,7 @@ class Shelf:
     Attributes:
         titles: (C,) a number for each title as a reader sees it.
         kinds: (C,) places in CONTENT_TYPES.
-        opens, closes: (C,) microseconds since 1970 of the licence: from, and until just before.
+        opens, closes: (C,) microseconds since 1970: from when it is out and licensed, and until just before when.
         ages: (C,) that the rating is for, -1 without a known one.
         licensed_in: (C,) by country, of the contents that are licensed for some countries alone.
         is_licensed_everywhere: (C,)
@@ -80,7 +80,12 @@ class Shelf:
             row_of={content.content_id: row for row, content in enumerate(contents)},
             titles=column([numbers.setdefault(title_key(content.title), len(numbers)) for content in contents]),
             kinds=column([CONTENT_TYPES.index(content.content_type) for content in contents]),
-            opens=column([_micros(content.available_from, ends.min) for content in contents]),
+            opens=column(
+                [
+                    max(_micros(content.available_from, ends.min), _micros(content.published_at, ends.min))
+                    for content in contents
+                ]
+            ),
             closes=column([_micros(content.available_until, ends.max) for content in contents]),
             ages=column([ages.get(content.maturity_rating or "", _UNRATED) for content in contents]),
             licensed_in=licensed_in,
@@ -88,7 +93,7 @@ class Shelf:
         )
 
     def allowed(self, viewer: Viewer, now: datetime) -> Bools:
-        """Which contents no hard rule forbids: licence in time and place, and maturity.  # (C,)"""
+        """Which contents no hard rule forbids: out, licensed now and there, and not too mature.  # (C,)"""
         moment = _micros(now, 0)
         allowed = (self.opens <= moment) & (moment < self.closes)
         here = self.licensed_in.get(viewer.country or "")

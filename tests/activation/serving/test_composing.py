@@ -27,7 +27,7 @@ def _contents(draw: st.DrawFn) -> tuple[Content, ...]:
             genres=(),
             release_year=None,
             duration_minutes=None,
-            published_at=None,
+            published_at=draw(_MOMENTS),
             is_simulated=False,
             maturity_rating=draw(st.sampled_from([None, "X", *_AGES])),
             available_from=draw(_MOMENTS),
@@ -70,6 +70,7 @@ def _is_forbidden(content: Content, viewer: Viewer) -> bool:
     is_mature = viewer.age_limit < NO_LIMIT and (not viewer.shows_unrated if age is None else age > viewer.age_limit)
     return (
         (content.available_from is not None and content.available_from > NOW)
+        or (content.published_at is not None and content.published_at > NOW)
         or (content.available_until is not None and content.available_until <= NOW)
         or (bool(content.licensed_countries) and viewer.country not in content.licensed_countries)
         or is_mature
