@@ -8,7 +8,7 @@ The codes are a product quantizer's of 4 bits, whose tables stay in SIMD registe
 2015, "Cache locality is not enough"; faiss calls it fast scan). They estimate the dot product itself, so that lengths
 count as they should, and since every code is looked at, what is missed depends little on how the embeddings lie.
 
-Legend: N contents, D embedding size, K found.
+Legend: N contents, C further contents, D embedding size, K found.
 """
 
 import math
@@ -53,7 +53,7 @@ class Nearest:
     """Search over one catalogue's embeddings, from any number of threads; exact where it has no codes."""
 
     embeddings: Floats = field(repr=False)  # (N, D)
-    _codes: faiss.IndexPQFastScan | None = field(default=None, repr=False)
+    _codes: faiss.Index | None = field(default=None, repr=False)
 
     @classmethod
     def build(cls, embeddings: Floats, indexed_from: int = INDEXED_FROM) -> Self:
@@ -97,6 +97,15 @@ class Nearest:
         """Write the index, where there is one; the embeddings are the caller's to keep."""
         if self._codes is not None:
             faiss.write_index(self._codes, str(path))
+
+    def with_more(self, embeddings: Floats) -> Self:
+        """The same, with further contents after the others; their codes are the ones learnt.  # (C, D)"""
+        everything = np.concatenate([self.embeddings, embeddings])
+        if self._codes is None:
+            return type(self)(everything)
+        codes = faiss.clone_index(self._codes)
+        codes.add(embeddings)
+        return type(self)(everything, codes)
 
     @property
     def is_exact(self) -> bool:

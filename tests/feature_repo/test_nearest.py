@@ -135,6 +135,24 @@ def test_an_index_answers_alike_after_it_was_written_and_read(
         assert ours.tolist() == theirs.tolist()
 
 
+def test_what_is_added_later_is_found_like_the_others_and_the_index_before_stays_as_it_was(
+    topics: tuple[Floats, Floats],
+) -> None:
+    embeddings, queries = topics
+    older = Nearest.build(embeddings[: _ROWS // 2], indexed_from=0)
+    everything = _everything(_ROWS)
+    before = older.search(queries[0], everything[: _ROWS // 2], _K).tolist()
+    for first in (older, Nearest(older.embeddings)):
+        newer = first.with_more(embeddings[_ROWS // 2 :])
+        assert newer.is_exact == first.is_exact
+        hits = [
+            np.intersect1d(newer.search(query, everything, _K), _truth(embeddings, query, everything, _K))
+            for query in queries
+        ]
+        assert sum(map(len, hits)) >= 0.98 * _K * len(queries)
+    assert older.search(queries[0], everything[: _ROWS // 2], _K).tolist() == before
+
+
 def test_only_a_large_catalogue_has_an_index_to_write(tmp_path: Path) -> None:
     embeddings = np.random.default_rng(3).normal(size=(INDEXED_FROM, 2)).astype(np.float32)
     for count, is_exact in ((INDEXED_FROM - 1, True), (INDEXED_FROM, False)):

@@ -151,6 +151,22 @@ def _other_embeddings(folder: Path) -> None:
     np.save(folder / "content_embeddings.npy", np.zeros((3, 4), dtype=np.float32))
 
 
+def _with_index(damage: Callable[[Path], None]) -> Callable[[Path], None]:
+    def damaged(folder: Path) -> None:
+        world.add_index(folder)
+        damage(folder)
+
+    return damaged
+
+
+def _index_of_others(folder: Path) -> None:
+    """Whole and vouched for, but of other embeddings than the model's."""
+    embeddings = np.load(folder / "content_embeddings.npy")
+    np.save(folder / "content_embeddings.npy", np.tile(embeddings, (2, 1)))
+    world.add_index(folder)
+    np.save(folder / "content_embeddings.npy", embeddings)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -158,6 +174,9 @@ def _other_embeddings(folder: Path) -> None:
         (_without("user_tower.pt2"), "lacks user_tower.pt2"),
         (_without("item_neighbours.npz"), "lacks item_neighbours.npz"),
         (_other_embeddings, "sha256"),
+        (_with_index(_without("content_index.faiss")), "lacks content_index.faiss"),
+        (_with_index(lambda folder: (folder / "content_index.faiss").write_bytes(b"")), "faiss has sha256"),
+        (_index_of_others, "not an index of embeddings of shape"),
         (_manifest(files={}), "lacks content_ids.json"),
         (_manifest(candidate_count=0), "not a manifest"),
         (_manifest(embedding_size=5), "embeddings of shape"),
