@@ -33,7 +33,7 @@ INDEXED_FROM = 100_000
 _SHORTLIST = 30
 # asked of the codes beyond the share that is not allowed: what was consumed crowds around the query
 _MARGIN = 4 / 3
-# sorting out more codes than this takes as long as computing every dot product
+# twice as many, with their dot products, take as long as every dot product of a million
 _MOST_ASKED = 1 << 15
 _BITS = 4
 # up to this size each dimension has a code of its own, beyond it two share one

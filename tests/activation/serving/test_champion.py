@@ -216,6 +216,21 @@ def test_a_content_that_came_after_the_training_is_recommended_by_what_it_says_o
     assert served(client) == VERSION
 
 
+def test_an_index_finds_what_came_after_the_training_too(tmp_path: Path) -> None:
+    folder = world.write_artefact(tmp_path, VERSION)
+    world.add_index(folder)
+    drama = np.zeros((1, world.GENRES + 3), dtype=np.float32)
+    drama[0, 7] = 1.0
+    artefact = load_artefact(folder).with_contents(["n51"], drama, ["New"])
+    allowed = np.zeros(world.CONTENT_COUNT + 2, dtype=np.bool_)
+    # a comedy, and what is new
+    allowed[[artefact.item_of["c02"], artefact.item_of["n51"]]] = True
+    assert not artefact.nearest.is_exact
+    assert artefact.nearest.search(np.array([1, 0, 0, 0], dtype=np.float32), allowed, 1).tolist() == [
+        artefact.item_of["n51"]
+    ]
+
+
 def test_whoever_consumed_a_content_of_after_the_training_still_gets_a_list(
     client: TestClient, house: Settings, house_db: Connection[DictRow]
 ) -> None:
