@@ -24,6 +24,7 @@ from activation.serving.champion import Champion
 from activation.serving.features import ContentTable, FeatureReader, FeaturesUnavailableError
 from activation.serving.shelf import Shelf
 from activation.serving.warehouse import Warehouse
+from feature_repo import candidates
 from feature_repo.list_rules import ListRules, ListRulesError, load_list_rules
 from marquee.clock import utc_now
 from marquee.errors import MarqueeError
@@ -82,9 +83,16 @@ class Snapshot:
         # the last stands for what is not in the catalogue
         return np.array([*known, -np.inf])[self.rows]
 
+    @cached_property
+    def findable(self) -> candidates.Shelf:
+        """The items of the model, as candidates are chosen from them, where `contents` is."""
+        if self.contents is None:
+            return candidates.NOTHING
+        return candidates.Shelf.of(self.rows >= 0, self.published, self.contents.week_counts)
+
     def warmed(self) -> "Snapshot":
         """Itself, with every column made, so that no request pays for one."""
-        _ = (self.shelf, self.rows, self.items, self.genres, self.popular_rows, self.published)
+        _ = (self.shelf, self.rows, self.items, self.genres, self.popular_rows, self.findable)
         return self
 
 

@@ -25,12 +25,12 @@ from activation.serving.answers import (
 from activation.serving.artefact import Artefact, Floats, Indices
 from activation.serving.catalogue import Content
 from activation.serving.explaining import NEWEST_FIRST, POPULAR, reasons
-from activation.serving.features import ContentTable, FeastFeatures, FeatureReader, FeaturesUnavailableError, history_of
+from activation.serving.features import FeastFeatures, FeatureReader, FeaturesUnavailableError, history_of
 from activation.serving.live_state import LiveState, Snapshot
 from activation.serving.shelf import Bools, Viewer
 from activation.serving.subscribers import Subscriber, find_subscriber
 from activation.serving.warehouse import Warehouse
-from feature_repo.candidates import choose_candidates
+from feature_repo.candidates import find_candidates
 from feature_repo.columns import SubscriberFeatures
 from feature_repo.list_rules import ListRules
 from marquee.errors import MarqueeError
@@ -40,7 +40,6 @@ _log = structlog.get_logger()
 
 MAX_COUNT = 100
 _WORKERS = 4
-_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -220,9 +219,7 @@ class Recommender:
         if snapshot.contents is None:
             raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE)
         allowed = request.allowed()
-        candidates, similarities = retrieve(
-            snapshot, snapshot.artefact, snapshot.contents, allowed, history, request.now
-        )
+        candidates, similarities = retrieve(snapshot, snapshot.artefact, allowed, history, request.now)
         if len(candidates) == 0:
             raise _NotPersonalError(FallbackReason.NO_HISTORY)
         matrix = snapshot.contents.ranking_matrix(
@@ -282,20 +279,19 @@ def open_recommender(
 
 
 def retrieve(
-    snapshot: Snapshot, artefact: Artefact, contents: ContentTable, allowed: Bools, history: History, now: datetime
+    snapshot: Snapshot, artefact: Artefact, allowed: Bools, history: History, now: datetime
 ) -> tuple[Indices, Floats]:
     """What the ranker looks at of what may be shown, nearest first, with its dot products.
 
     Args:
         allowed: (C,)
     """
-    similarities = artefact.embeddings @ artefact.subscriber_embedding(history, now)  # (N + 1,)
     # the last stands for what is not in the catalogue
-    similarities[~np.append(allowed, False)[snapshot.rows]] = -np.inf
+    gone = np.flatnonzero(~np.append(allowed, False)[snapshot.rows])
     # as many as in training: the ranker judges a candidate by its place among them
-    ages = (now.timestamp() - snapshot.published) / _DAY_SECONDS
-    found = choose_candidates(similarities, contents.week_counts, ages, artefact.manifest.candidate_count)
-    return found, similarities[found]
+    count = artefact.manifest.candidate_count
+    query = artefact.subscriber_embedding(history, now)
+    return find_candidates(artefact.nearest, query, snapshot.findable, gone, now.timestamp(), count)
 
 
 def _version(snapshot: Snapshot) -> str | None:
