@@ -37,7 +37,7 @@ from training.system import candidate_items
 _PROTOCOL = "loo"
 _MODEL = "marquee"
 
-Program = Callable[..., torch.Tensor]
+Program = Callable[..., torch.Tensor | tuple[torch.Tensor, torch.Tensor]]
 
 
 class ServedModelError(MarqueeError):
@@ -173,7 +173,9 @@ class ServedModel:
     def _asked(self, program: Program, *inputs: np.ndarray) -> Floats:
         try:
             with torch.inference_mode():
-                answer: Floats = program(*(torch.from_numpy(np.ascontiguousarray(one)) for one in inputs)).numpy()
+                said = program(*(torch.from_numpy(np.ascontiguousarray(one)) for one in inputs))
+            # a ranker says its order, then probabilities; one of before these were foreseen says no more than the order
+            answer: Floats = (said if isinstance(said, torch.Tensor) else said[0]).numpy()
         except Exception as error:
             raise ServedModelError(
                 f"{self.manifest.model_version} does not take the inputs of this code ({error})"

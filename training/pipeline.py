@@ -30,11 +30,14 @@ from training.charts import LossPoint
 from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
+from training.outcomes import Outcomes
 from training.poisoning import CleanedFeatures, Sifted
 from training.provenance import source_revision
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
+from training.ranker import Foreseen, Started
+from training.ranker_config import read_ranker_config
 from training.ranking_features import RankingFeatures, StoredFeatures
-from training.system import Relations, System, candidate_count, fit_system, ranked_lists, tuned
+from training.system import Lessons, Relations, System, candidate_count, fit_system, ranked_lists, tuned
 from training.thresholds import load_thresholds
 from training.towers import read_config
 
@@ -54,7 +57,7 @@ class Trained:
 
     system: System
     contents: Contents
-    lists: list[tuple[Split, list[RankedLists]]]
+    lists: list[tuple[Split, list[RankedLists], list[Foreseen]]]
     fallback: dict[str, list[str]]
     losses: list[LossPoint]
 
@@ -122,8 +125,9 @@ def train_models(run_key: str, settings: Settings) -> str:
     real = frame[~frame["is_simulated"]].reset_index(drop=True)
     interactions, contents = dataset.read_frames(real, content_frame)
     everything, _ = dataset.read_frames(frame, content_frame)
+    told, _ = dataset.read_frames(real, content_frame, unknown_completion=np.nan)
     features = CleanedFeatures.of(StoredFeatures(open_store(settings), contents), sifted, content_frame)
-    trained = _fit_everything(interactions, everything, contents, features, folder, settings)
+    trained = _fit_everything(interactions, everything, told, contents, features, folder, settings)
     draft = folder / "trained.draft"
     with draft.open("wb") as file:
         pickle.dump(trained, file)
@@ -172,13 +176,13 @@ def clean_up(run_key: str, settings: Settings) -> None:
 def _fit_everything(
     interactions: Interactions,
     everything: Interactions,
+    told: Interactions,
     contents: Contents,
     features: RankingFeatures,
     folder: Path,
     settings: Settings,
 ) -> Trained:
-    config = read_config(settings.two_tower_file)
-
+    config, ranker_config = read_config(settings.two_tower_file), read_ranker_config(settings.ranker_file)
     losses: list[LossPoint] = []
 
     def progress(stage: str, epoch: int, loss: float) -> None:
@@ -186,6 +190,7 @@ def _fit_everything(
         _log.info("training.epoch", stage=stage, epoch=epoch, loss=round(loss, 4))
 
     lists = []
+    started = Started.none()
     calendar, last = dataset.temporal(interactions), dataset.leave_last_out(interactions)
     if not len(last.users):
         raise TrainingDataError(
@@ -199,8 +204,15 @@ def _fit_everything(
         # of a short history nobody may be there on both sides of the calendar's cut
         if split is calendar and not len(split.users):
             continue
-        system = fit_system(split, inner, contents, config, features, settings.seed, progress, folder)
-        lists.append((split, ranked_lists(system, split, contents, features, _LIST_LENGTH)))
+        # the calendar's starts have a future, which nobody's last one has: they teach the other split's ranker, too
+        lessons = Lessons(
+            Outcomes.of(inner, told, int(split.train.moments.max()), ranker_config), started.without(split)
+        )
+        system, started = fit_system(
+            split, inner, contents, config, ranker_config, lessons, features, settings.seed, progress, folder
+        )
+        became = Outcomes.of(split, told, int(told.moments.max()), ranker_config)
+        lists.append((split, *ranked_lists(system, split, became, contents, features, _LIST_LENGTH)))
     # articles and podcasts too
     tuned(system.retriever, everything, settings.seed, progress, "final: tuning")
     served = System(system.retriever, system.ranker, Relations.of(everything, len(contents.content_ids)))
@@ -234,8 +246,11 @@ def _export(
     shown_count = int(trained.contents.is_real.sum())
     metrics = [
         row
-        for split, lists in trained.lists
-        for row in evaluation.measure(split, lists, trained.contents.side, shown_count)
+        for split, lists, foreseen in trained.lists
+        for row in (
+            *evaluation.measure(split, lists, trained.contents.side, shown_count),
+            *evaluation.measure_chances(split, "marquee", foreseen, candidate_count(trained.contents)),
+        )
     ]
     config = trained.system.retriever.config
     manifest = Manifest(
@@ -247,7 +262,7 @@ def _export(
         source_revision=source_revision(),
         run_key=run_key,
         seed=settings.seed,
-        parameters=config.model_dump(),
+        parameters=_parameters(settings),
         sequence_length=config.sequence_length,
         embedding_size=config.embedding_size,
         ranker_features=NAMES,
@@ -279,7 +294,7 @@ def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
     content_ids = np.array(trained.contents.content_ids, dtype=object)
     topk: list[pd.DataFrame] = []
     relevant, seen = [], []
-    for split, lists in trained.lists:
+    for split, lists, _ in trained.lists:
         subscriber_ids = np.array(split.train.subscriber_ids, dtype=object)
         topk.extend(list_frame(split, ranked, subscriber_ids, content_ids) for ranked in lists)
         relevant.append(relevant_frame(split, subscriber_ids, content_ids))
@@ -299,10 +314,17 @@ def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, settings: Setting
     digest = hashlib.sha256()
     digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     digest.update("\n".join(contents["content_id"]).encode())
-    digest.update(
-        json.dumps([read_config(settings.two_tower_file).model_dump(), settings.seed, _code_version()]).encode()
-    )
+    digest.update(json.dumps([_parameters(settings), settings.seed, _code_version()]).encode())
     return f"{frame['occurred_at'].max():%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
+
+
+def _parameters(settings: Settings) -> dict[str, int | float | str]:
+    """Of the towers and of the re-ranker, as their files say."""
+    ranking = read_ranker_config(settings.ranker_file).model_dump()
+    return {
+        **read_config(settings.two_tower_file).model_dump(),
+        **{f"ranker_{name}": value for name, value in ranking.items()},
+    }
 
 
 def _code_version() -> str:

@@ -21,8 +21,10 @@ from training import baselines, metrics, ranker, tower_fitting, towers
 from training.dataset import Bools, Contents, Interactions, Split
 from training.evaluation import K
 from training.histories import Floats, Histories, Ints
+from training.outcomes import Outcomes
 from training.ranked_lists import RankedLists, hits, joined
-from training.ranker import CANDIDATE_COUNT, CandidateLists, Ranker
+from training.ranker import CANDIDATE_COUNT, CandidateLists, Foreseen, Ranker, Started
+from training.ranker_config import RankerConfig
 from training.ranking_features import RankingFeatures
 from training.tower_fitting import Schedule
 from training.towers import TowerConfig, TwoTower
@@ -55,17 +57,34 @@ class System:
     relations: Relations
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """What the ranker learns from beside the inner split's labels.
+
+    Attributes:
+        outcomes: what became of those labels.
+        started: starts of another split, with what became of them.
+    """
+
+    outcomes: Outcomes
+    started: Started
+
+
 def fit_system(
     split: Split,
     inner: Split,
     contents: Contents,
     config: TowerConfig,
+    ranker_config: RankerConfig,
+    lessons: Lessons,
     features: RankingFeatures,
     seed: int,
     progress: Progress,
     checkpoints: Path | None = None,
-) -> System:
+) -> tuple[System, Started]:
     """Fit on the training side of `split`; `inner` is a split of that side, whose labels teach the ranker.
+
+    Gives the starts, too, whose outcomes taught the ranker.
 
     Args:
         checkpoints: a folder in which a run that was broken off leaves its towers, and finds them again.
@@ -83,9 +102,9 @@ def fit_system(
         retriever, inner.train.histories(), schedule, seed,
         lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
     )  # fmt: skip
-    fitted = _fitted_ranker(retriever, inner, contents, features, seed)
+    fitted, started = _fitted_ranker(retriever, inner, contents, ranker_config, lessons, features, seed)
     tuned(retriever, split.train, seed, progress, f"{split.protocol}: tuning")
-    return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids)))
+    return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids))), started
 
 
 def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: Progress, name: str) -> None:
@@ -98,9 +117,12 @@ def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: 
 
 
 def ranked_lists(
-    system: System, split: Split, contents: Contents, features: RankingFeatures, k: int
-) -> list[RankedLists]:
-    """Lists of the system, of its retriever alone, and of the baselines, on the same split."""
+    system: System, split: Split, outcomes: Outcomes, contents: Contents, features: RankingFeatures, k: int
+) -> tuple[list[RankedLists], list[Foreseen]]:
+    """Lists of the system, of its retriever alone, and of the baselines, on the same split; and what the system foresaw
+    of its candidates, beside what `outcomes` says became of them.
+    """
+    foreseen: list[list[Foreseen]] = []
     item_count = len(contents.content_ids)
     popularity = baselines.popularity(split.train, item_count)
     parts: dict[str, list[RankedLists]] = {}
@@ -119,8 +141,12 @@ def ranked_lists(
             found = np.take_along_axis(scores, items, axis=1).astype(np.float32)
             parts.setdefault(model, []).append(RankedLists(model, items, found))
         shown = _candidate_lists(retrieval, week, taste, system.relations, seen, part, contents, features)
-        parts.setdefault("marquee", []).append(RankedLists("marquee", *ranker.rerank(system.ranker, shown, k)))
-    return [joined(lists) for lists in parts.values()]
+        scores, chances = ranker.judged(system.ranker, shown)
+        parts.setdefault("marquee", []).append(RankedLists("marquee", *ranker.best(shown.items, scores, k)))
+        foreseen.append(ranker.foreseen(shown.items, chances, part, outcomes))
+    return [joined(lists) for lists in parts.values()], [
+        Foreseen.joined(heads) for heads in zip(*foreseen, strict=True)
+    ]
 
 
 def _quality(inner: Split, contents: Contents) -> Callable[[TwoTower], float] | None:
@@ -148,10 +174,16 @@ def candidate_count(contents: Contents) -> int:
 
 
 def _fitted_ranker(
-    retriever: TwoTower, inner: Split, contents: Contents, features: RankingFeatures, seed: int
-) -> Ranker:
+    retriever: TwoTower,
+    inner: Split,
+    contents: Contents,
+    config: RankerConfig,
+    lessons: Lessons,
+    features: RankingFeatures,
+    seed: int,
+) -> tuple[Ranker, Started]:
     if not len(inner.users):
-        return ranker.without_labels()
+        return ranker.without_labels(config), Started.none()
     if len(inner.users) > _MOST_TAUGHT:
         chosen = np.random.default_rng(seed).choice(len(inner.users), _MOST_TAUGHT, replace=False)
         inner = inner.at(np.sort(chosen))
@@ -162,7 +194,9 @@ def _fitted_ranker(
         week = baselines.popularity_before(inner.train, item_count, part.cuts)
         taste = baselines.neighbour_scores(relations.weights, seen)
         lists.append(_candidate_lists(retrieval, week, taste, relations, seen, part, contents, features))
-    return ranker.fit(ranker.joined(lists), inner.relevant, seed)
+    taught = ranker.joined(lists)
+    started = Started.of(taught, inner.users, lessons.outcomes).with_more(lessons.started)
+    return ranker.fit(taught, inner.relevant, inner.users, started, config, seed), started
 
 
 def _scored(retriever: TwoTower, split: Split, histories: Histories) -> Iterator[tuple[Histories, Floats, Split]]:

@@ -19,6 +19,19 @@ class FallbackReason(StrEnum):
 
 
 @dataclass(frozen=True)
+class Chances:
+    """What the model foresees of one item, as probabilities; None where this version does not foresee it.
+
+    Attributes:
+        finish, comes_back: of a subscriber who starts it.
+    """
+
+    start: float | None
+    finish: float | None
+    comes_back: float | None
+
+
+@dataclass(frozen=True)
 class RecommendedItem:
     content_id: str
     title: str
@@ -27,6 +40,7 @@ class RecommendedItem:
     score: float | None  # the ranker's; None on a list that no model made
     reason: str
     is_simulated: bool = False
+    chances: Chances | None = None  # None on a list that no model made
 
 
 @dataclass(frozen=True)

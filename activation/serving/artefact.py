@@ -34,6 +34,8 @@ _SERVED = (
     "taste_weights.npz",
     "fallback.json",
 )
+# probabilities of a candidate: to be started, to be finished, to be followed by a return
+_HEAD_COUNT = 3
 
 
 class ArtefactError(MarqueeError):
@@ -95,7 +97,7 @@ class Artefact:
     popular_7d: tuple[str, ...] = field(repr=False)
     item_of: dict[str, int] = field(repr=False)
     _tower: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = field(repr=False)
-    _ranker: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
+    _ranker: Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, torch.Tensor]] = field(repr=False)
 
     @property
     def model_version(self) -> str:
@@ -116,11 +118,18 @@ class Artefact:
             embedding: Floats = self._tower(items, seconds, fractions, torch.tensor([int(now.timestamp())])).numpy()[0]
         return embedding
 
-    def rank(self, matrix: Floats) -> Floats:  # (K, F) -> (K,)
-        """One score a candidate, higher is better."""
+    def rank(self, matrix: Floats) -> tuple[Floats, Floats]:  # (K, F) -> (K,), (K, 3)
+        """A score of each candidate, higher is better, and its probabilities: to be started, finished, returned after.
+
+        NaN stands for what this version does not foresee.
+        """
         with torch.inference_mode():
-            scores: Floats = self._ranker(torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32))).numpy()
-        return scores
+            answer = self._ranker(torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32)))
+        # a version of before probabilities were foreseen has scores alone
+        if isinstance(answer, torch.Tensor):
+            return answer.numpy(), np.full((len(matrix), _HEAD_COUNT), np.nan, dtype=np.float32)
+        scores, chances = answer
+        return scores.numpy(), chances.numpy()
 
 
 def load_artefact(directory: Path) -> Artefact:
@@ -215,6 +224,8 @@ def _check_shapes(directory: Path, artefact: Artefact) -> None:
                 f"{len(artefact.content_ids)} contents and padding"
             )
     for candidates in (2, manifest.candidate_count):
-        scores = artefact.rank(np.zeros((candidates, len(manifest.ranker_features)), dtype=np.float32))
-        if scores.shape != (candidates,):
-            raise ArtefactError(f"the ranker of {directory} answers {scores.shape} for {candidates} candidates")
+        scores, chances = artefact.rank(np.zeros((candidates, len(manifest.ranker_features)), dtype=np.float32))
+        if scores.shape != (candidates,) or chances.shape != (candidates, _HEAD_COUNT):
+            raise ArtefactError(
+                f"the ranker of {directory} answers {scores.shape} and {chances.shape} for {candidates} candidates"
+            )

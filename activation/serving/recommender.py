@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from math import isnan
 
 import numpy as np
 import psycopg
 import structlog
 
 from activation.serving.answers import (
+    Chances,
     FallbackReason,
     History,
     Recommendation,
@@ -152,13 +154,15 @@ class Recommender:
         matrix = snapshot.contents.ranking_matrix(
             snapshot.artefact, features, subscriber.consumed_content_ids, candidates, similarities
         )
-        scores = snapshot.artefact.rank(matrix)  # (K,)
+        scores, chances = snapshot.artefact.rank(matrix)  # (K,), (K, 3)
         best = _best_distinct(snapshot, snapshot.artefact, candidates, scores, count)
         chosen = candidates[best]
         explained = reasons(snapshot.artefact, snapshot.catalogue, history, chosen)
         items = tuple(
-            _item(snapshot.catalogue.by_id[snapshot.artefact.content_ids[item - 1]], reason, score)
-            for item, score, reason in zip(chosen.tolist(), scores[best].tolist(), explained, strict=True)
+            _item(snapshot.catalogue.by_id[snapshot.artefact.content_ids[item - 1]], reason, score, _chances(row))
+            for item, score, reason, row in zip(
+                chosen.tolist(), scores[best].tolist(), explained, chances[best].tolist(), strict=True
+            )
         )
         recommendation = Recommendation(
             items=items,
@@ -285,7 +289,11 @@ def _popular(snapshot: Snapshot) -> Iterator[Content]:
     yield from (content for content in snapshot.catalogue.contents if content.content_id not in already)
 
 
-def _item(content: Content, reason: str, score: float | None) -> RecommendedItem:
+def _chances(row: list[float]) -> Chances:
+    return Chances(*(None if isnan(value) else value for value in row))
+
+
+def _item(content: Content, reason: str, score: float | None, chances: Chances | None = None) -> RecommendedItem:
     return RecommendedItem(
         content_id=content.content_id,
         title=content.title,
@@ -294,4 +302,5 @@ def _item(content: Content, reason: str, score: float | None) -> RecommendedItem
         score=score,
         reason=reason,
         is_simulated=content.is_simulated,
+        chances=chances,
     )

@@ -25,6 +25,8 @@ from training import dataset, export, gate, pipeline, registry, system, verdicts
 from training.champion import ServedModel, same_window
 from training.checks import STEPS
 from training.manifest import CARD, LOSSES, MANIFEST, Manifest, checksum
+from training.outcomes import Outcomes
+from training.ranker_config import RankerConfig
 from training.ranking_features import LoggedFeatures, StoredFeatures
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -58,7 +60,8 @@ def _write_files(folder: Path) -> Path:
                 "user_id": person,
                 "content_id": titles[(first + step) % _CONTENTS],
                 "occurred_at": (NOW - timedelta(days=80 - start - step, minutes=step)).isoformat(),
-                "watched_fraction": 0.9,
+                # what has an even number is seen to its end, the other half is not
+                "watched_fraction": 0.95 if (first + step) % 2 == 0 else 0.6,
             }
             for step in range(_EVENTS)
         ]
@@ -83,7 +86,11 @@ class Run:
 @pytest.fixture(scope="module")
 def run(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("own")
-    settings = Settings(var_dir=folder / "var", database_url=SecretStr(make_database()))
+    # sixty people have few outcomes
+    (folder / "ranker.yml").write_text("least_outcomes: 60\nleast_rare_outcomes: 20\n")
+    settings = Settings(
+        var_dir=folder / "var", database_url=SecretStr(make_database()), ranker_file=folder / "ranker.yml"
+    )
     import_directory(_write_files(folder / "files"), NOW, settings, assume_consent=True)
     dbt_runner.build(settings, NOW)
     store.apply_definitions(settings)
@@ -110,6 +117,26 @@ def test_every_protocol_and_model_is_measured_with_its_interval(run: Run) -> Non
     models = ("popularity", "popularity_7d", "item_knn", "ease", "two_tower", "marquee")
     assert measured == {(protocol, model) for protocol in ("temporal", "loo") for model in models}
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows if row["metric"] == "ndcg")
+
+
+def test_what_is_finished_is_foreseen_and_its_probability_is_measured(run: Run) -> None:
+    rows = json.loads((run.folder / "evaluation" / "metrics.json").read_text())
+    figures = {(row["protocol"], row["metric"]): row["value"] for row in rows if row["model"] == "marquee"}
+    for protocol in ("temporal", "loo"):
+        assert figures[protocol, "finish_auc"] > 0.95
+    assert figures["loo", "finish_brier"] < 0.1 * figures["loo", "finish_base_brier"]
+    assert figures["loo", "start_ece"] < 0.01
+    assert "Calibration error as in Naeini" in (run.folder / CARD).read_text()
+    assert run.manifest.parameters["ranker_least_outcomes"] == 60
+
+
+def test_another_ranker_file_makes_another_version(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "ranker.yml").write_text("finish_weight: 0.7\n")
+    sifted, contents = pipeline.read_training_set("run-1", run.settings)
+    other = run.settings.model_copy(update={"ranker_file": tmp_path / "ranker.yml"})
+    names = {pipeline._version_name(sifted.kept, contents, settings) for settings in (run.settings, other)}
+    assert run.version in names
+    assert len(names) == 2
 
 
 def test_no_list_holds_what_the_training_side_has(run: Run) -> None:
@@ -298,7 +325,8 @@ def test_an_artefact_asked_again_gives_the_lists_of_the_system_that_it_holds(run
     split = dataset.leave_last_out(log)
     trained = pd.read_pickle(run.settings.models_dir / ".work" / "run-1" / "trained.pickle")
     features = LoggedFeatures(log, contents)
-    ours = system.ranked_lists(trained.system, split, contents, features, 10)[-1]
+    nothing = Outcomes.of(split, log, 0, RankerConfig())
+    ours = system.ranked_lists(trained.system, split, nothing, contents, features, 10)[0][-1]
     asked = ServedModel.load(run.folder)._lists(split, contents, features)
     np.testing.assert_array_equal(asked.items, ours.items)
     np.testing.assert_allclose(asked.scores, ours.scores, atol=1e-4)

@@ -1,6 +1,7 @@
 """What a personal list is: not consumed yet, no title twice, explained by something real, and traceable."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +50,24 @@ def test_a_list_follows_the_taste_and_leaves_out_what_was_consumed(client: TestC
     assert len(ids(answer)) == 8
     assert {world.genre_of(content_id) for content_id in ids(answer)} == {"drama"}
     assert not set(ids(answer)) & {"c01", "c03", "c05"}
+
+
+def test_a_title_comes_with_what_is_foreseen_of_it(client: TestClient) -> None:
+    items = ask(client, subscriber_id=world.DRAMA_LOVER, count=8)["items"]
+    assert [item["score"] for item in items] == sorted((item["score"] for item in items), reverse=True)
+    for item in items:
+        start = 1 / (1 + np.exp(-item["score"]))
+        assert item["chances"] == {"start": pytest.approx(start, rel=1e-4), "finish": 0.5, "comes_back": None}
+    assert all(item["chances"] is None for item in ask(client)["items"])
+
+
+def test_a_version_of_before_probabilities_is_served_in_its_order(artefact: Artefact, tmp_path: Path) -> None:
+    old = world.write_artefact(tmp_path, "old", ranker=world.OrderAlone())
+    matrix = np.random.default_rng(3).normal(size=(9, len(ranking_inputs.NAMES))).astype(np.float32)
+    before, now = load_artefact(old).rank(matrix), artefact.rank(matrix)
+    np.testing.assert_array_equal(before[0], now[0])
+    assert np.isnan(before[1]).all()
+    assert before[1].shape == now[1].shape
 
 
 def test_a_former_id_is_answered_as_the_present_one_and_what_was_refused_under_it_holds(

@@ -1,0 +1,56 @@
+"""The re-ranker's configuration, read from `training/ranker.yml` or the file that the settings name.
+
+In: a YAML file. Out: a checked `RankerConfig`. Every field is explained in the file as shipped.
+"""
+
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from marquee.errors import MarqueeError
+
+
+class RankerConfigError(MarqueeError):
+    """The file that configures the re-ranker cannot be used."""
+
+
+class RankerConfig(BaseModel):
+    """See ranker.yml, which has the values in use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hidden_size: int = Field(24, ge=1)
+    dropout: float = Field(0.2, ge=0, lt=1)
+    learning_rate: float = Field(5e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    epochs: int = Field(60, ge=1)
+    batch_size: int = Field(64, ge=1)
+    finish_share: float = Field(0.9, gt=0, le=1)
+    return_days: int = Field(7, ge=1)
+    head_ridge: float = Field(1.0, gt=0)
+    least_outcomes: int = Field(200, ge=2)
+    least_rare_outcomes: int = Field(30, ge=1)
+    calibration_folds: int = Field(3, ge=2)
+    finish_weight: float = Field(0.1, ge=0)
+    return_weight: float = Field(0.05, ge=0)
+
+
+def read_ranker_config(path: Path) -> RankerConfig:
+    """The re-ranker's configuration.
+
+    Raises:
+        RankerConfigError: the file is not there, or a value is none; the message names file, field and remedy.
+    """
+    try:
+        return RankerConfig.model_validate(yaml.safe_load(path.read_text()) or {})
+    except OSError as error:
+        raise RankerConfigError(f"{path}: {error.strerror}; MARQUEE_RANKER_FILE names the file") from None
+    except yaml.YAMLError as error:
+        raise RankerConfigError(f"{path}: is no YAML ({error})") from None
+    except ValidationError as error:
+        said = error.errors()[0]
+        field = ".".join(map(str, said["loc"])) or "the whole"
+        raise RankerConfigError(
+            f"{path}: {field} is {said['input']!r}: {said['msg']}; see training/ranker.yml"
+        ) from None
