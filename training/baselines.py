@@ -103,10 +103,10 @@ def _seen(train: Interactions, item_count: int) -> sparse.csr_matrix:
 def top_unseen(scores: Floats, seen: Histories, allowed: Bools, k: int) -> Ints:
     """The k best contents of each subscriber that are allowed and not among `seen`; 0 where none is left.
 
-    Shapes: scores (N + 1,) or (E, N + 1); the answer (E, k), or (E, N) of a catalogue smaller than k.
+    Shapes: scores and allowed (N + 1,) or (E, N + 1); the answer (E, k), or (E, N) of a catalogue smaller than k.
     """
-    scores = np.where(allowed, np.broadcast_to(scores, (len(seen), len(allowed))), -np.inf)
-    k = min(k, len(allowed) - 1)
+    scores = np.where(allowed, np.broadcast_to(scores, (len(seen), allowed.shape[-1])), -np.inf)
+    k = min(k, allowed.shape[-1] - 1)
     scores[seen.rows(), seen.items] = -np.inf
     best = np.argpartition(-scores, k, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")

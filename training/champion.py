@@ -159,8 +159,9 @@ class ServedModel:
         nearby = baselines.neighbour_scores(self.similarity, known.newest(NEIGHBOUR_WINDOW))[:, own]
         taste = baselines.neighbour_scores(self.taste, known)[:, own]
         week = baselines.popularity_before(split.train, item_count, split.cuts)
-        allowed = contents.is_real & (own > 0)
-        candidates = candidate_items(retrieval, week, seen, allowed, self.manifest.candidate_count)
+        allowed = contents.showable_at(split.cuts) & (own > 0)
+        ages = contents.ages_at(split.cuts)
+        candidates = candidate_items(retrieval, week, seen, allowed, ages, self.manifest.candidate_count)
         lists = ranker.candidate_lists(features, split, candidates, retrieval, nearby, taste)
         columns = [NAMES.index(name) for name in self.manifest.ranker_features]
         scores = np.full(candidates.shape, -np.inf, dtype=np.float32)

@@ -7,7 +7,7 @@ Legend: M interactions, N contents, U subscribers, G genres.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -43,6 +43,24 @@ class Contents:
     word_weights: Floats
     published: Ints
     is_real: Bools
+
+    def out_when_consumed(self, interactions: "Interactions") -> Self:
+        """The same, but that what somebody consumed before it was published came out then."""
+        first = np.full(len(self.published), UNKNOWN)
+        np.minimum.at(first, interactions.items, interactions.moments)
+        earlier = np.where(self.published == UNKNOWN, UNKNOWN, np.minimum(self.published, first))
+        return replace(self, published=earlier)
+
+    def ages_at(self, moments: Ints) -> Floats:
+        """Days since each content was published, infinity where nobody knows.  # (E,) -> (E, N + 1)"""
+        days = (moments[:, None] - self.published) / DAY
+        return np.where(self.published == UNKNOWN, np.inf, days).astype(np.float32)
+
+    def showable_at(self, moments: Ints) -> Bools:
+        """What is measured and was out already.  # (E,) -> (E, N + 1)"""
+        is_out = (self.published == UNKNOWN) | (self.published < moments[:, None])
+        showable: Bools = self.is_real & is_out
+        return showable
 
     @classmethod
     def of(
@@ -149,22 +167,21 @@ def read_frames(
     genres = np.stack([np.asarray(vector, dtype=np.float32) for vector in contents["genre_vector"]])
     types = np.stack([contents["content_type"] == name for name in CONTENT_TYPES], axis=1)
     side = np.concatenate([genres, types.astype(np.float32)], axis=1)
-    return (
-        Interactions(
-            subscriber_ids=tuple(subscriber_ids),
-            users=users.astype(np.int32),
-            items=interactions["content_id"].map(number).to_numpy(dtype=np.int32),
-            moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
-            completions=interactions["watched_fraction"].astype(np.float32).fillna(unknown_completion).to_numpy(),
-        ),
-        Contents.of(
-            content_ids,
-            side,
-            contents["title"].fillna("").tolist(),
-            moments_of(contents["published_at"]),
-            ~contents["is_simulated"].to_numpy(dtype=bool),
-        ),
+    consumed = Interactions(
+        subscriber_ids=tuple(subscriber_ids),
+        users=users.astype(np.int32),
+        items=interactions["content_id"].map(number).to_numpy(dtype=np.int32),
+        moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
+        completions=interactions["watched_fraction"].astype(np.float32).fillna(unknown_completion).to_numpy(),
     )
+    catalogue = Contents.of(
+        content_ids,
+        side,
+        contents["title"].fillna("").tolist(),
+        moments_of(contents["published_at"]),
+        ~contents["is_simulated"].to_numpy(dtype=bool),
+    )
+    return consumed, catalogue.out_when_consumed(consumed)
 
 
 def moments_of(moments: pd.Series) -> Ints:

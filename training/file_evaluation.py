@@ -12,7 +12,7 @@ import pandas as pd
 
 from marquee.errors import MarqueeError
 from training import dataset, evaluation, metrics
-from training.dataset import HOUR, UNKNOWN, Bools, Contents, Interactions, Split
+from training.dataset import HOUR, Bools, Contents, Interactions, Split
 from training.evaluation import MetricRow
 from training.interaction_files import LoggedInteractions
 from training.outcomes import Outcomes
@@ -119,8 +119,7 @@ def evaluate(
 
 def _there(contents: Contents, split: Split) -> Bools:
     """All contents but those of which it is known that they were published after the last cut.  # (N + 1,)"""
-    is_there = (contents.published == UNKNOWN) | (contents.published < split.cuts.max(initial=0))
-    shown: Bools = contents.is_real & is_there
+    shown: Bools = contents.showable_at(split.cuts.max(initial=0, keepdims=True))[0]
     return shown
 
 

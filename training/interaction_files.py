@@ -69,7 +69,7 @@ def read_interactions(
         moments=frame["moment"].to_numpy(),
         completions=_completions(frame, path),
     )
-    contents = _contents(about_items.reindex(item_ids), content_path or path)
+    contents = _contents(about_items.reindex(item_ids), content_path or path).out_when_consumed(interactions)
     groups = _said_of("user_id", user_ids, users_path).reindex(user_ids).reset_index(drop=True)
     return LoggedInteractions(interactions, contents, user_ids, item_ids, groups)
 

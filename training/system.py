@@ -137,7 +137,7 @@ def ranked_lists(
             "two_tower": retrieval,
         }
         for model, scores in scores_of.items():
-            items = baselines.top_unseen(scores, seen, contents.is_real, k)
+            items = baselines.top_unseen(scores, seen, contents.showable_at(part.cuts), k)
             found = np.take_along_axis(scores, items, axis=1).astype(np.float32)
             parts.setdefault(model, []).append(RankedLists(model, items, found))
         shown = _candidate_lists(retrieval, week, taste, system.relations, seen, part, contents, features)
@@ -159,8 +159,8 @@ def _quality(inner: Split, contents: Contents) -> Callable[[TwoTower], float] | 
 
     def quality(retriever: TwoTower) -> float:
         shown = [
-            baselines.top_unseen(scores, seen, contents.is_real, K)
-            for seen, scores, _ in _scored(retriever, judges, histories)
+            baselines.top_unseen(scores, seen, contents.showable_at(part.cuts), K)
+            for seen, scores, part in _scored(retriever, judges, histories)
         ]
         found = hits(np.concatenate(shown), judges.relevant, len(contents.content_ids))
         return float(metrics.ndcg(found, counts).mean())
@@ -220,21 +220,23 @@ def _candidate_lists(
     features: RankingFeatures,
 ) -> CandidateLists:
     nearby = baselines.neighbour_scores(relations.similarity, seen.newest(NEIGHBOUR_WINDOW))
-    chosen = candidate_items(retrieval, week, seen, contents.is_real, candidate_count(contents))
+    allowed = contents.showable_at(split.cuts)
+    chosen = candidate_items(retrieval, week, seen, allowed, contents.ages_at(split.cuts), candidate_count(contents))
     return ranker.candidate_lists(features, split, chosen, retrieval, nearby, taste)
 
 
-def candidate_items(retrieval: Floats, week: Floats, seen: Histories, allowed: Bools, count: int) -> Ints:
+def candidate_items(retrieval: Floats, week: Floats, seen: Histories, allowed: Bools, ages: Floats, count: int) -> Ints:
     """Candidates of each of the E subscribers, 0 where one has fewer than another.  # (E, K)
 
     Args:
         retrieval, week: (E, N + 1) dot products, and how often each content was consumed in the week before.
-        allowed: (N + 1,)
+        allowed, ages: (E, N + 1) what may be shown, and how many days ago each content was published.
     """
     similarities = np.where(allowed, retrieval, -np.inf)
     similarities[seen.rows(), seen.items] = -np.inf
     found = [
-        choose_candidates(scores, np.floor(counts), count) for scores, counts in zip(similarities, week, strict=True)
+        choose_candidates(scores, np.floor(counts), days, count)
+        for scores, counts, days in zip(similarities, week, ages, strict=True)
     ]
     padded = np.zeros((len(found), max(map(len, found), default=0)), dtype=np.int64)
     for row, items in enumerate(found):

@@ -31,12 +31,18 @@ _EVERY_SECONDS = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """One consistent view for the length of a request. `showable[i]` says whether item i is in the catalogue."""
+    """One consistent view for the length of a request.
+
+    Attributes:
+        showable: (N + 1,) whether each item of the model is in the catalogue.
+        published: (N + 1,) seconds since 1970 of each; minus infinity where nobody knows.
+    """
 
     artefact: Artefact | None = None
     catalogue: Catalogue = catalogue_module.EMPTY
     contents: ContentTable | None = None
     showable: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(1, dtype=np.bool_), repr=False)
+    published: NDArray[np.float64] = field(default_factory=lambda: np.full(1, -np.inf), repr=False)
 
 
 class LiveState:
@@ -138,7 +144,12 @@ class LiveState:
             return Snapshot(catalogue=catalogue)
         showable = np.zeros(len(artefact.content_ids) + 1, dtype=np.bool_)
         showable[1:] = [content_id in catalogue.by_id for content_id in artefact.content_ids]
-        return Snapshot(artefact, catalogue, self._contents(artefact), showable)
+        published = np.full(len(showable), -np.inf)
+        for item in np.flatnonzero(showable):
+            moment = catalogue.by_id[artefact.content_ids[item - 1]].published_at
+            if moment is not None:
+                published[item] = moment.timestamp()
+        return Snapshot(artefact, catalogue, self._contents(artefact), showable, published)
 
     def _contents(self, artefact: Artefact) -> ContentTable | None:
         try:

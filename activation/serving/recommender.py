@@ -39,6 +39,7 @@ _log = structlog.get_logger()
 
 MAX_COUNT = 100
 _WORKERS = 4
+_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,8 @@ def retrieve(
     gone = consumed.union(history.content_ids)
     similarities[[artefact.item_of[content_id] for content_id in gone if content_id in artefact.item_of]] = -np.inf
     # as many as in training: the ranker judges a candidate by its place among them
-    found = choose_candidates(similarities, contents.week_counts, artefact.manifest.candidate_count)
+    ages = (now.timestamp() - snapshot.published) / _DAY_SECONDS
+    found = choose_candidates(similarities, contents.week_counts, ages, artefact.manifest.candidate_count)
     return found, similarities[found]
 
 

@@ -1,39 +1,66 @@
-"""What the re-ranker looks at: the nearest, the week's most consumed, each once, and never what may not be shown."""
+"""What the re-ranker looks at: the nearest, the week's most consumed, the newest, and never what may not be shown."""
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_repo.candidates import choose_candidates
+from feature_repo.candidates import FRESH_DAYS, choose_candidates
 
 _HIDDEN = -np.inf
+_SIMILARITIES = np.array([_HIDDEN, 0.9, 0.8, 0.7, 0.6], dtype=np.float32)
+_NEVER = np.zeros(5, dtype=np.float32)
+_OLD = np.full(5, 1_000.0)
 
 
 def test_the_nearest_and_the_weeks_come_together_nearest_first() -> None:
     similarities = np.array([_HIDDEN, 0.9, 0.1, 0.8, 0.3, _HIDDEN, 0.2], dtype=np.float32)
     week = np.array([0, 0, 7, 9, 0, 99, 3], dtype=np.float32)
+    ages = np.full(7, np.inf)
     # two nearest (1, 3), and one of the week, which is 3 already; 5 is the week's best and may not be shown
-    assert choose_candidates(similarities, week, 2).tolist() == [1, 3]
+    assert choose_candidates(similarities, week, ages, 2).tolist() == [1, 3]
     # of four nearest (1, 3, 4, 6) and two of the week (3, 2), each once
-    assert choose_candidates(similarities, week, 4).tolist() == [1, 3, 4, 6, 2]
+    assert choose_candidates(similarities, week, ages, 4).tolist() == [1, 3, 4, 6, 2]
 
 
 def test_what_nobody_consumed_in_the_week_is_no_candidate_for_it() -> None:
-    similarities = np.array([_HIDDEN, 0.9, 0.8, 0.7, 0.6], dtype=np.float32)
-    assert choose_candidates(similarities, np.zeros(5, dtype=np.float32), 2).tolist() == [1, 2]
+    assert choose_candidates(_SIMILARITIES, _NEVER, _OLD, 2).tolist() == [1, 2]
+
+
+def test_the_newest_is_a_candidate_though_it_is_near_to_nobody() -> None:
+    ages = np.array([0, 30.0, 30.0, 2.0, 1.0])
+    # a quarter of four is one: the youngest, which is the farthest
+    assert choose_candidates(_SIMILARITIES[:4], _NEVER[:4], ages[:4], 2).tolist() == [1, 2]
+    assert choose_candidates(_SIMILARITIES, _NEVER, ages, 3).tolist() == [1, 2, 3, 4]
+
+
+def test_what_is_out_for_longer_is_not_new() -> None:
+    ages = np.array([0, 30.0, 30.0, 30.0, FRESH_DAYS])
+    assert choose_candidates(_SIMILARITIES, _NEVER, ages, 3).tolist() == [1, 2, 3]
+
+
+def test_what_is_not_out_yet_is_no_candidate_however_near() -> None:
+    ages = np.array([0, -0.001, 0.0, 1.0, np.inf])
+    assert choose_candidates(_SIMILARITIES, _NEVER + 9, ages, 4).tolist() == [2, 3, 4]
 
 
 @given(
-    rows=st.lists(st.tuples(st.floats(-1, 1, width=32) | st.just(_HIDDEN), st.integers(0, 5)), min_size=1, max_size=40),
+    rows=st.lists(
+        st.tuples(
+            st.floats(-1, 1, width=32) | st.just(_HIDDEN), st.integers(0, 5), st.floats(-3, 30) | st.just(np.inf)
+        ),
+        min_size=1,
+        max_size=40,
+    ),
     count=st.integers(1, 12),
 )
-def test_nobody_better_is_left_out(rows: list[tuple[float, int]], count: int) -> None:
-    similarities, week = (np.array(column, dtype=np.float32) for column in zip(*rows, strict=True))
-    found = choose_candidates(similarities, week, count)
+def test_nobody_better_is_left_out(rows: list[tuple[float, int, float]], count: int) -> None:
+    similarities, week, ages = (np.array(column, dtype=np.float64) for column in zip(*rows, strict=True))
+    found = choose_candidates(similarities, week, ages, count)
     assert len(np.unique(found)) == len(found)
     assert np.isfinite(similarities[found]).all()
+    assert (ages[found] >= 0).all()
     assert (np.diff(similarities[found]) <= 0).all()
-    outside = np.setdiff1d(np.flatnonzero(np.isfinite(similarities)), found)
+    outside = np.setdiff1d(np.flatnonzero(np.isfinite(similarities) & (ages >= 0)), found)
     nearest = np.sort(similarities[found])[::-1][:count]
     if len(outside):
         assert len(nearest) == count

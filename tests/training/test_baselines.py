@@ -77,3 +77,10 @@ def test_a_list_ends_where_a_small_catalogue_does() -> None:
     split = leave_last_out(interactions([(0, 1, 1), (0, 2, 2), (0, 3, 3)]))
     lists = baselines.top_unseen(np.arange(5, dtype=np.float32), split.histories(), np.arange(5) > 0, k=4)
     assert lists.tolist() == [[4, 3, 0, 0]]
+
+
+def test_what_may_be_shown_can_differ_from_one_to_the_next() -> None:
+    split = leave_last_out(interactions([(0, 1, 1), (0, 2, 2), (1, 1, 1), (1, 3, 2)]))
+    allowed = np.array([[False, True, True, True, True], [False, True, True, False, True]])
+    lists = baselines.top_unseen(np.arange(5, dtype=np.float32), split.histories(), allowed, k=2)
+    assert lists.tolist() == [[4, 3], [4, 2]]

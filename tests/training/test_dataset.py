@@ -1,11 +1,14 @@
 """The two splits: what they hold back, and that nothing held back is in the training side."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.training import columns
 from tests.training.columns import DAY, interactions
-from training.dataset import Split, leave_last_out, temporal
+from training.dataset import UNKNOWN, Split, leave_last_out, temporal
 
 _ROWS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(1, 12), st.integers(0, 60)), min_size=4, max_size=80
@@ -59,3 +62,16 @@ def test_histories_hold_every_interaction_oldest_first(rows: list[tuple[int, int
     assert len(histories) == 6
     for user in range(6):
         assert histories.items_of(user).tolist() == data.items[data.users == user].tolist()
+
+
+def test_what_is_not_out_yet_is_shown_to_nobody() -> None:
+    contents = replace(columns.contents(3), published=np.array([UNKNOWN, 2 * DAY, UNKNOWN, 9 * DAY]))
+    shown = contents.showable_at(np.array([1 * DAY, 2 * DAY + 1, 10 * DAY]))
+    assert shown.tolist() == [[False, False, True, False], [False, True, True, False], [False, True, True, True]]
+    assert contents.ages_at(np.array([3 * DAY])).tolist() == [[np.inf, 1.0, np.inf, -6.0]]
+
+
+def test_what_was_consumed_before_its_date_came_out_then() -> None:
+    contents = replace(columns.contents(3), published=np.array([UNKNOWN, 5 * DAY, 5 * DAY, UNKNOWN]))
+    log = interactions([(0, 1, 2), (1, 1, 3), (0, 2, 7), (0, 3, 1)])
+    assert contents.out_when_consumed(log).published.tolist() == [UNKNOWN, 2 * DAY, 5 * DAY, UNKNOWN]
