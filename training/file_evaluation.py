@@ -17,9 +17,10 @@ from training.evaluation import MetricRow
 from training.interaction_files import LoggedInteractions
 from training.outcomes import Outcomes
 from training.ranked_lists import RankedLists, hits, list_frame
-from training.ranker import Started
+from training.ranker import Taught
 from training.ranker_config import RankerConfig
 from training.ranking_features import LoggedFeatures
+from training.shown_lists import ShownLists
 from training.system import Lessons, Progress, candidate_count, fit_system, ranked_lists
 from training.towers import TowerConfig
 
@@ -100,7 +101,7 @@ def evaluate(
     features = LoggedFeatures(split.train, contents, every=HOUR)
     inner = cut(split.train, protocol)
     taught = Outcomes.of(inner, log.interactions, int(split.train.moments.max()), ranker_config)
-    lessons = Lessons(taught, Started.none())
+    lessons = Lessons(taught, ShownLists.none(split), Taught.nothing())
     system, _ = fit_system(split, inner, contents, config, ranker_config, lessons, features, seed, progress)
     became = Outcomes.of(split, log.interactions, int(log.interactions.moments.max()), ranker_config)
     lists, foreseen = ranked_lists(system, split, became, contents, features, max(CUTOFFS))

@@ -25,7 +25,7 @@ from feature_repo.store import open_store
 from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
-from training import baselines, dataset, evaluation, model_card, poisoning, registry, segments
+from training import baselines, dataset, evaluation, model_card, poisoning, registry, segments, shown_lists
 from training.charts import LossPoint
 from training.dataset import Contents, Interactions, Split
 from training.export import export
@@ -34,15 +34,17 @@ from training.outcomes import Outcomes
 from training.poisoning import CleanedFeatures, Sifted
 from training.provenance import source_revision
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
-from training.ranker import Foreseen, Started
+from training.ranker import Foreseen, Taught
 from training.ranker_config import read_ranker_config
 from training.ranking_features import RankingFeatures, StoredFeatures
+from training.shown_lists import ShownLists
 from training.system import Lessons, Relations, System, candidate_count, fit_system, ranked_lists, tuned
 from training.thresholds import load_thresholds
 from training.towers import read_config
 
 _log = structlog.get_logger()
 _LIST_LENGTH = 50
+_IMPRESSIONS = "impressions.parquet"
 _FALLBACK_LENGTH = 200
 _MINIMUM_INTERACTIONS = 200
 
@@ -63,7 +65,7 @@ class Trained:
 
 
 def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
-    """Extract interactions with consent up to `now`, the catalogue and the present features to Parquet.
+    """Extract interactions with consent up to `now`, what was shown, the catalogue and the present features to Parquet.
 
     What looks like poison is set aside, in a file of its own (`training.poisoning`).
 
@@ -90,6 +92,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
         )
         reference = present_subscriber_features(connection, now)
         subscribers = segments.read_subscribers(connection)
+        impressions = shown_lists.read_impressions(connection, now)
     sifted = poisoning.sift(interactions, load_thresholds(settings.gate_file).batch)
     _log.info("training.sifted", kept=len(sifted.kept), set_aside=sifted.aside["reason"].value_counts().to_dict())
     if len(sifted.kept) < _MINIMUM_INTERACTIONS:
@@ -107,6 +110,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
     contents.to_parquet(draft / "contents.parquet", index=False)
     reference.to_parquet(draft / "reference_features.parquet", index=False)
     subscribers.to_parquet(draft / "subscribers.parquet", index=False)
+    impressions.to_parquet(draft / _IMPRESSIONS, index=False)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return folder
@@ -116,8 +120,8 @@ def train_models(run_key: str, settings: Settings) -> str:
     """Fit on both splits, then take everything in; returns the version's name. What is there already is not redone."""
     folder = _work_dir(run_key, settings)
     sifted, content_frame = read_training_set(run_key, settings)
-    frame = sifted.kept
-    version = _version_name(frame, content_frame, settings)
+    frame, impressions = sifted.kept, pd.read_parquet(folder / _IMPRESSIONS)
+    version = _version_name(frame, content_frame, impressions, settings)
     if (registry.artefact_dir(version, settings) / MANIFEST).exists() or (folder / "trained.pickle").exists():
         _log.info("training.found", model_version=version)
         return version
@@ -127,7 +131,7 @@ def train_models(run_key: str, settings: Settings) -> str:
     everything, _ = dataset.read_frames(frame, content_frame)
     told, _ = dataset.read_frames(real, content_frame, unknown_completion=np.nan)
     features = CleanedFeatures.of(StoredFeatures(open_store(settings), contents), sifted, content_frame)
-    trained = _fit_everything(interactions, everything, told, contents, features, folder, settings)
+    trained = _fit_everything(interactions, everything, told, impressions, contents, features, folder, settings)
     draft = folder / "trained.draft"
     with draft.open("wb") as file:
         pickle.dump(trained, file)
@@ -139,8 +143,8 @@ def evaluate_version(run_key: str, now: datetime, settings: Settings) -> str:
     """Measure what `train_models` fitted, write the artefact and register the version; returns its name."""
     folder = _work_dir(run_key, settings)
     sifted, content_frame = read_training_set(run_key, settings)
-    frame = sifted.kept
-    version = _version_name(frame, content_frame, settings)
+    frame, impressions = sifted.kept, pd.read_parquet(folder / _IMPRESSIONS)
+    version = _version_name(frame, content_frame, impressions, settings)
     target = registry.artefact_dir(version, settings)
     if not (target / MANIFEST).exists():
         with (folder / "trained.pickle").open("rb") as file:
@@ -177,6 +181,7 @@ def _fit_everything(
     interactions: Interactions,
     everything: Interactions,
     told: Interactions,
+    impressions: pd.DataFrame,
     contents: Contents,
     features: RankingFeatures,
     folder: Path,
@@ -190,7 +195,7 @@ def _fit_everything(
         _log.info("training.epoch", stage=stage, epoch=epoch, loss=round(loss, 4))
 
     lists = []
-    started = Started.none()
+    taught = Taught.nothing()
     calendar, last = dataset.temporal(interactions), dataset.leave_last_out(interactions)
     if not len(last.users):
         raise TrainingDataError(
@@ -204,11 +209,16 @@ def _fit_everything(
         # of a short history nobody may be there on both sides of the calendar's cut
         if split is calendar and not len(split.users):
             continue
-        # the calendar's starts have a future, which nobody's last one has: they teach the other split's ranker, too
+        # starts of the calendar's split have a future, which nobody's last one has: they teach the other's ranker, too
         lessons = Lessons(
-            Outcomes.of(inner, told, int(split.train.moments.max()), ranker_config), started.without(split)
+            Outcomes.of(inner, told, int(split.train.moments.max()), ranker_config),
+            # lists of the calendar's days have all that was done after them
+            shown_lists.shown_lists(impressions, split, inner, contents, ranker_config)
+            if taught.shown is None
+            else ShownLists.none(split),
+            taught.without(split),
         )
-        system, started = fit_system(
+        system, taught = fit_system(
             split, inner, contents, config, ranker_config, lessons, features, settings.seed, progress, folder
         )
         became = Outcomes.of(split, told, int(told.moments.max()), ranker_config)
@@ -310,10 +320,11 @@ def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
     return {"topk": pd.concat(topk), "relevant": pd.concat(relevant), "seen": pd.concat(seen)}
 
 
-def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, settings: Settings) -> str:
+def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, impressions: pd.DataFrame, settings: Settings) -> str:
     digest = hashlib.sha256()
     digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     digest.update("\n".join(contents["content_id"]).encode())
+    digest.update(impressions.to_json(orient="values").encode())
     digest.update(json.dumps([_parameters(settings), settings.seed, _code_version()]).encode())
     return f"{frame['occurred_at'].max():%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 

@@ -141,16 +141,20 @@ class Started:
 
     def without(self, split: Split) -> Self:
         """All but what `split` holds back."""
-        held_back = {(user, item) for user, items in zip(split.users, split.relevant, strict=True) for item in items}
-        kept = np.array([pair not in held_back for pair in zip(self.users, self.items, strict=True)], dtype=bool)
+        kept = ~_is_held_back(split, self.users, self.items)
         return type(self)(
             self.users[kept], self.items[kept], self.inputs[kept], self.finished[kept], self.returned[kept]
         )
 
     def with_more(self, others: Self) -> Self:
         """Both, one after the other."""
-        pairs = ((getattr(self, name), getattr(others, name)) for name in self.__dataclass_fields__)
-        return type(self)(*(np.concatenate(pair) for pair in pairs))
+        return type(self)(
+            np.concatenate([self.users, others.users]),
+            np.concatenate([self.items, others.items]),
+            np.concatenate([self.inputs, others.inputs]),
+            np.concatenate([self.finished, others.finished]),
+            np.concatenate([self.returned, others.returned]),
+        )
 
 
 @dataclass(frozen=True)
@@ -211,18 +215,74 @@ def candidate_lists(
     return CandidateLists(candidates, inputs)
 
 
-def fit(
-    lists: CandidateLists, relevant: list[Ints], users: Ints, started: Started, config: RankerConfig, seed: int
-) -> Ranker:
-    """The order of starts from `lists`, the chances of what follows from `started`, both as calibrated probabilities.
+@dataclass(frozen=True)
+class Lesson:
+    """Lists that teach the order of starts.
+
+    Attributes:
+        users: (E,) whose each list is; the folds of the calibration are of subscribers.
+        target: (E, K) how much each candidate is to have of its list; 0 where it was not started.
+    """
+
+    lists: CandidateLists
+    users: Ints
+    target: Floats
+
+    @classmethod
+    def of(cls, lists: CandidateLists, users: Ints, relevant: list[Ints]) -> Self:
+        """Of a retriever's candidates: those that are `relevant` (E arrays) share each list."""
+        wanted = np.stack([np.isin(items, found) for items, found in zip(lists.items, relevant, strict=True)])
+        target = wanted.astype(np.float32)
+        return cls(lists, users, target / np.maximum(target.sum(axis=1, keepdims=True), np.float32(1.0)))
+
+    def where(self, chosen: Bools) -> Self:
+        lists = CandidateLists(self.lists.items[chosen], self.lists.inputs[chosen])
+        return type(self)(lists, self.users[chosen], self.target[chosen])
+
+    def without(self, split: Split) -> Self:
+        """All lists but those of which something was started that `split` holds back."""
+        rows, places = np.nonzero(self.target)
+        is_held_back = _is_held_back(split, self.users[rows], self.lists.items[rows, places])
+        kept = np.ones(len(self.users), dtype=bool)
+        kept[rows[is_held_back]] = False
+        return self.where(kept)
+
+    def with_more(self, other: Self | None) -> Self:
+        """Both, one after the other."""
+        if other is None:
+            return self
+        return type(self)(
+            joined([self.lists, other.lists]),
+            np.concatenate([self.users, other.users]),
+            stacked([self.target, other.target]),
+        )
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What one split taught a ranker, for the ranker of another: starts with their outcomes, and lists as shown."""
+
+    started: Started
+    shown: Lesson | None
+
+    @classmethod
+    def nothing(cls) -> Self:
+        return cls(Started.none(), None)
+
+    def without(self, split: Split) -> Self:
+        """What may be known beside what `split` holds back."""
+        return type(self)(self.started.without(split), None if self.shown is None else self.shown.without(split))
+
+
+def fit(candidates: Lesson, shown: Lesson | None, started: Started, config: RankerConfig, seed: int) -> Ranker:
+    """The order of starts from both lessons, the chances of what follows from `started`, as calibrated probabilities.
 
     Args:
-        relevant: E arrays: what each subscriber started.
-        users: (E,) whose each list is; the folds of the calibration are of subscribers.
+        candidates: the retriever's own, as they will come in use: on these probabilities of a start are calibrated.
+        shown: lists that were shown.
     """
-    wanted = np.stack([np.isin(items, found) for items, found in zip(lists.items, relevant, strict=True)])
-    model = _ordering(lists, wanted, config, seed)
-    model.start_map = torch.tensor(_start_map(lists, wanted, users, config, seed))
+    model = _ordering(candidates.with_more(shown), config, seed)
+    model.start_map = torch.tensor(_start_map(candidates, shown, config, seed))
     for head, labels in enumerate((started.finished, started.returned)):
         known = ~np.isnan(labels)
         found = _head(model, started.inputs[known], labels[known] == 1, started.users[known], config, seed)
@@ -275,16 +335,20 @@ def best(items: Ints, scores: Floats, k: int) -> tuple[Ints, Floats]:
     return np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
 
 
-def _ordering(lists: CandidateLists, wanted: Bools, config: RankerConfig, seed: int) -> Ranker:
+def _is_held_back(split: Split, users: Ints, items: Ints) -> Bools:
+    held_back = {(user, item) for user, found in zip(split.users, split.relevant, strict=True) for item in found}
+    return np.array([pair in held_back for pair in zip(users, items, strict=True)], dtype=bool)
+
+
+def _ordering(lesson: Lesson, config: RankerConfig, seed: int) -> Ranker:
     """Softmax over each list, mass shared by what was started of it; lists without any teach nothing."""
     torch.manual_seed(seed)
-    usable = wanted.any(axis=1)
+    usable = lesson.target.any(axis=1)
     if not usable.any():
         return without_labels(config)
-    inputs = torch.from_numpy(lists.inputs[usable])
-    missing = torch.from_numpy(lists.items[usable] == 0)
-    target = torch.from_numpy(wanted[usable].astype(np.float32))
-    target = target / target.sum(dim=1, keepdim=True).clamp(min=1.0)
+    inputs = torch.from_numpy(lesson.lists.inputs[usable])
+    missing = torch.from_numpy(lesson.lists.items[usable] == 0)
+    target = torch.from_numpy(lesson.target[usable])
     flat = inputs[~missing]
     model = Ranker(flat.mean(dim=0), flat.std(dim=0), config)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -299,20 +363,21 @@ def _ordering(lists: CandidateLists, wanted: Bools, config: RankerConfig, seed: 
     return model.eval()
 
 
-def _start_map(
-    lists: CandidateLists, wanted: Bools, users: Ints, config: RankerConfig, seed: int
-) -> tuple[float, float]:
+def _start_map(candidates: Lesson, shown: Lesson | None, config: RankerConfig, seed: int) -> tuple[float, float]:
     """Slope and intercept, from shares that each fold's candidates get of a network that has not seen the fold."""
+    lists, wanted = candidates.lists, candidates.target > 0
     there = lists.items > 0
-    folds = folds_of(users, config.calibration_folds, seed)
+    folds = folds_of(candidates.users, config.calibration_folds, seed)
     shares = np.zeros(lists.items.shape, dtype=np.float32)
     unmapped = (1.0, 0.0)
     if wanted.sum() < config.least_rare_outcomes or wanted[there].all():
         return unmapped
     for fold in np.unique(folds):
         inside = folds == fold
-        rest = CandidateLists(lists.items[~inside], lists.inputs[~inside])
-        model = _ordering(rest, wanted[~inside], config, seed)
+        rest = candidates.where(~inside)
+        if shown is not None:
+            rest = rest.with_more(shown.where(~np.isin(shown.users, candidates.users[inside])))
+        model = _ordering(rest, config, seed)
         with torch.inference_mode():
             scores = model.scores(torch.from_numpy(lists.inputs[inside]))
             scores = scores.masked_fill(torch.from_numpy(~there[inside]), _NO_CANDIDATE)

@@ -32,6 +32,10 @@ class RankerConfig(BaseModel):
     least_outcomes: int = Field(200, ge=2)
     least_rare_outcomes: int = Field(30, ge=1)
     calibration_folds: int = Field(3, ge=2)
+    least_impressions: int = Field(500, ge=1)
+    most_impressions: int = Field(20_000, ge=1)
+    examination_power: float = Field(1.0, ge=0)
+    most_weight: float = Field(10.0, ge=1)
     finish_weight: float = Field(0.1, ge=0)
     return_weight: float = Field(0.05, ge=0)
 

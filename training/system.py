@@ -22,10 +22,11 @@ from training.dataset import Bools, Contents, Interactions, Split
 from training.evaluation import K
 from training.histories import Floats, Histories, Ints
 from training.outcomes import Outcomes
-from training.ranked_lists import RankedLists, hits, joined
-from training.ranker import CANDIDATE_COUNT, CandidateLists, Foreseen, Ranker, Started
+from training.ranked_lists import RankedLists, hits, joined, stacked
+from training.ranker import CANDIDATE_COUNT, CandidateLists, Foreseen, Lesson, Ranker, Started, Taught
 from training.ranker_config import RankerConfig
 from training.ranking_features import RankingFeatures
+from training.shown_lists import ShownLists
 from training.tower_fitting import Schedule
 from training.towers import TowerConfig, TwoTower
 
@@ -63,11 +64,13 @@ class Lessons:
 
     Attributes:
         outcomes: what became of those labels.
-        started: starts of another split, with what became of them.
+        shown: lists that were shown to subscribers.
+        earlier: what another split has taught.
     """
 
     outcomes: Outcomes
-    started: Started
+    shown: ShownLists
+    earlier: Taught
 
 
 def fit_system(
@@ -81,10 +84,10 @@ def fit_system(
     seed: int,
     progress: Progress,
     checkpoints: Path | None = None,
-) -> tuple[System, Started]:
+) -> tuple[System, Taught]:
     """Fit on the training side of `split`; `inner` is a split of that side, whose labels teach the ranker.
 
-    Gives the starts, too, whose outcomes taught the ranker.
+    Gives what taught the ranker beside, for another split's.
 
     Args:
         checkpoints: a folder in which a run that was broken off leaves its towers, and finds them again.
@@ -102,9 +105,9 @@ def fit_system(
         retriever, inner.train.histories(), schedule, seed,
         lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
     )  # fmt: skip
-    fitted, started = _fitted_ranker(retriever, inner, contents, ranker_config, lessons, features, seed)
+    fitted, taught = _fitted_ranker(retriever, inner, contents, ranker_config, lessons, features, seed)
     tuned(retriever, split.train, seed, progress, f"{split.protocol}: tuning")
-    return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids))), started
+    return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids))), taught
 
 
 def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: Progress, name: str) -> None:
@@ -181,9 +184,9 @@ def _fitted_ranker(
     lessons: Lessons,
     features: RankingFeatures,
     seed: int,
-) -> tuple[Ranker, Started]:
+) -> tuple[Ranker, Taught]:
     if not len(inner.users):
-        return ranker.without_labels(config), Started.none()
+        return ranker.without_labels(config), Taught.nothing()
     if len(inner.users) > _MOST_TAUGHT:
         chosen = np.random.default_rng(seed).choice(len(inner.users), _MOST_TAUGHT, replace=False)
         inner = inner.at(np.sort(chosen))
@@ -194,9 +197,39 @@ def _fitted_ranker(
         week = baselines.popularity_before(inner.train, item_count, part.cuts)
         taste = baselines.neighbour_scores(relations.weights, seen)
         lists.append(_candidate_lists(retrieval, week, taste, relations, seen, part, contents, features))
-    taught = ranker.joined(lists)
-    started = Started.of(taught, inner.users, lessons.outcomes).with_more(lessons.started)
-    return ranker.fit(taught, inner.relevant, inner.users, started, config, seed), started
+    found = ranker.joined(lists)
+    candidates = Lesson.of(found, inner.users, inner.relevant)
+    started = Started.of(found, inner.users, lessons.outcomes).with_more(lessons.earlier.started)
+    shown = _shown_lesson(retriever, lessons.shown, relations, contents, features)
+    if lessons.earlier.shown is not None:
+        shown = lessons.earlier.shown.with_more(shown)
+    return ranker.fit(candidates, shown, started, config, seed), Taught(started, shown)
+
+
+def _shown_lesson(
+    retriever: TwoTower, shown: ShownLists, relations: Relations, contents: Contents, features: RankingFeatures
+) -> Lesson | None:
+    """Inputs of what was shown, among the candidates of its moment, as a request would have them."""
+    split, item_count = shown.split, len(contents.content_ids)
+    if not len(split.users):
+        return None
+    histories = split.train.histories().before_each(split.users, split.cuts)
+    parts, targets, first = [], [], 0
+    for seen, retrieval, part in _scored(retriever, split, histories):
+        rows = slice(first, first := first + len(part.users))
+        week = baselines.popularity_before(split.train, item_count, part.cuts)
+        taste = baselines.neighbour_scores(relations.weights, seen)
+        lists = _candidate_lists(retrieval, week, taste, relations, seen, part, contents, features, shown.items[rows])
+        # only what was shown could be chosen
+        weights = np.zeros((len(part.users), item_count + 1), dtype=np.float32)
+        is_shown = np.zeros_like(weights, dtype=bool)
+        np.put_along_axis(weights, shown.items[rows], shown.weights[rows], axis=1)
+        np.put_along_axis(is_shown, shown.items[rows], True, axis=1)
+        is_shown[:, 0] = False
+        there = np.take_along_axis(is_shown, lists.items, axis=1)
+        parts.append(CandidateLists(np.where(there, lists.items, 0), lists.inputs))
+        targets.append(np.where(there, np.take_along_axis(weights, lists.items, axis=1), np.float32(0.0)))
+    return Lesson(ranker.joined(parts), split.users, stacked(targets))
 
 
 def _scored(retriever: TwoTower, split: Split, histories: Histories) -> Iterator[tuple[Histories, Floats, Split]]:
@@ -218,11 +251,25 @@ def _candidate_lists(
     split: Split,
     contents: Contents,
     features: RankingFeatures,
+    shown: Ints | None = None,
 ) -> CandidateLists:
+    """Candidates of each of the E subscribers with their inputs; `shown` (E, P) are among them whatever else is."""
     nearby = baselines.neighbour_scores(relations.similarity, seen.newest(NEIGHBOUR_WINDOW))
     allowed = contents.showable_at(split.cuts)
     chosen = candidate_items(retrieval, week, seen, allowed, contents.ages_at(split.cuts), candidate_count(contents))
+    if shown is not None:
+        chosen = _with(chosen, shown, retrieval)
     return ranker.candidate_lists(features, split, chosen, retrieval, nearby, taste)
+
+
+def _with(candidates: Ints, others: Ints, retrieval: Floats) -> Ints:
+    """Both, nearest first, each once; 0 where one has fewer than another.  # (E, K), (E, P), (E, N + 1)"""
+    found = [np.unique(np.concatenate(pair)) for pair in zip(candidates, others, strict=True)]
+    together = np.zeros((len(found), max(map(len, found), default=0)), dtype=np.int64)
+    for row, items in enumerate(found):
+        items = items[items > 0]
+        together[row, : len(items)] = items[np.argsort(-retrieval[row, items], kind="stable")]
+    return together
 
 
 def candidate_items(retrieval: Floats, week: Floats, seen: Histories, allowed: Bools, ages: Floats, count: int) -> Ints:

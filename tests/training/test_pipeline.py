@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from feature_repo import materialization, store
 from ingestion.data_import import import_directory
 from marquee import database, dbt_runner
 from marquee.settings import Settings
-from training import dataset, export, gate, pipeline, registry, system, verdicts
+from training import dataset, export, gate, pipeline, registry, shown_lists, system, verdicts
 from training.champion import ServedModel, same_window
 from training.checks import STEPS
 from training.manifest import CARD, LOSSES, MANIFEST, Manifest, checksum
@@ -87,7 +87,7 @@ class Run:
 def run(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("own")
     # sixty people have few outcomes
-    (folder / "ranker.yml").write_text("least_outcomes: 60\nleast_rare_outcomes: 20\n")
+    (folder / "ranker.yml").write_text("least_outcomes: 60\nleast_rare_outcomes: 20\nleast_impressions: 30\n")
     settings = Settings(
         var_dir=folder / "var", database_url=SecretStr(make_database()), ranker_file=folder / "ranker.yml"
     )
@@ -95,9 +95,23 @@ def run(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFacto
     dbt_runner.build(settings, NOW)
     store.apply_definitions(settings)
     materialization.materialize("run-1", NOW, settings)
+    _show_lists(settings)
     pipeline.build_training_set("run-1", NOW, settings)
     pipeline.train_models("run-1", settings)
     return Run(settings, pipeline.evaluate_version("run-1", NOW, settings))
+
+
+def _show_lists(settings: Settings) -> None:
+    """An hour before each event, a list with its content at the third place; every tenth list was nobody's own."""
+    with database.connect(settings) as connection:
+        connection.execute(
+            "insert into activation.impressions "
+            "(request_id, subscriber_id, surface, is_fallback, content_ids, shown_at) "
+            "select gen_random_uuid(), subscriber_id, 'homepage/for_you', row_number % 10 = 0, "
+            "array['c-' || (number + 20) % 50, 'c-' || (number + 30) % 50, content_id, 'c-' || (number + 10) % 50], "
+            "occurred_at - interval '1 hour' from (select *, row_number() over (order by occurred_at, subscriber_id), "
+            "substr(content_id, 3)::int as number from marts.fct_interactions) as events"
+        )
 
 
 def _figure(run: Run, protocol: str, model: str) -> float:
@@ -130,11 +144,63 @@ def test_what_is_finished_is_foreseen_and_its_probability_is_measured(run: Run) 
     assert run.manifest.parameters["ranker_least_outcomes"] == 60
 
 
+def test_lists_that_were_shown_teach_the_ranker_and_are_those_of_the_day_of_the_run(run: Run) -> None:
+    folder = run.settings.models_dir / ".work" / "run-1"
+    shown = pd.read_parquet(folder / "impressions.parquet")
+    events = pd.read_parquet(folder / "interactions.parquet")
+    assert len(shown) == len(events) * 9 // 10
+    assert shown["content_ids"].map(len).eq(4).all()
+    before = NOW - timedelta(days=40)
+    pipeline.build_training_set("past", before, run.settings)
+    past = pd.read_parquet(folder.with_name("past") / "impressions.parquet")
+    # a list's day of starts is over before it is looked at
+    assert past["shown_at"].max() <= before - timedelta(days=1)
+    expected = shown[shown["shown_at"] <= pd.Timestamp(before - timedelta(days=1))]
+    pd.testing.assert_frame_equal(past, expected.reset_index(drop=True))
+    pipeline.clean_up("past", run.settings)
+
+
+def test_what_was_shown_is_judged_by_what_was_known_then(run: Run) -> None:
+    """The same lists with other features of the store after them, and with a log that ends with them, give the same."""
+    sifted, content_frame = pipeline.read_training_set("run-1", run.settings)
+    log, contents = dataset.read_frames(sifted.kept, content_frame)
+    split = dataset.temporal(log)
+    inner = dataset.temporal(split.train, share=0.9)
+    shown = pd.read_parquet(run.settings.models_dir / ".work" / "run-1" / "impressions.parquet")
+    lists = shown_lists.shown_lists(shown, split, inner, contents, RankerConfig(least_impressions=1))
+    assert len(lists.items) > 30
+    assert (np.diff(lists.split.cuts) >= 0).all()
+    trained = pd.read_pickle(run.settings.models_dir / ".work" / "run-1" / "trained.pickle")
+    relations = system.Relations.of(inner.train, len(contents.content_ids))
+    last = int(lists.split.cuts[-1])
+    with_future, without = (
+        system._shown_lesson(
+            trained.system.retriever,
+            replace(lists, split=replace(lists.split, train=known)),
+            relations,
+            contents,
+            LoggedFeatures(known, contents),
+        )
+        for known in (log, log.where(log.moments < last))
+    )
+    assert with_future is not None
+    assert without is not None
+    np.testing.assert_array_equal(with_future.lists.items, without.lists.items)
+    np.testing.assert_array_equal(with_future.lists.inputs, without.lists.inputs)
+    # what was shown, nothing else, and the third place's start
+    for items, target, places, started in zip(
+        with_future.lists.items, with_future.target, lists.items, lists.split.relevant, strict=True
+    ):
+        assert set(items[items > 0]) == set(places[places > 0])
+        assert set(items[target > 0]) == set(started)
+
+
 def test_another_ranker_file_makes_another_version(run: Run, tmp_path: Path) -> None:
     (tmp_path / "ranker.yml").write_text("finish_weight: 0.7\n")
     sifted, contents = pipeline.read_training_set("run-1", run.settings)
     other = run.settings.model_copy(update={"ranker_file": tmp_path / "ranker.yml"})
-    names = {pipeline._version_name(sifted.kept, contents, settings) for settings in (run.settings, other)}
+    impressions = pd.read_parquet(run.settings.models_dir / ".work" / "run-1" / "impressions.parquet")
+    names = {pipeline._version_name(sifted.kept, contents, impressions, one) for one in (run.settings, other)}
     assert run.version in names
     assert len(names) == 2
 
@@ -257,8 +323,11 @@ def test_too_little_data_is_said_so(settings: Settings) -> None:
         )
         connection.execute("create table marts.dim_content (content_id text, title text, published_at timestamptz)")
         connection.execute(
+            "create table marts.dim_subscriber_redirects (former_subscriber_id text, subscriber_id text)"
+        )
+        connection.execute(
             "create table marts.dim_subscribers (subscriber_id text, is_simulated boolean, age_band text, gender text, "
-            "region text, plan text, lifecycle_stage text, occupation text)"
+            "region text, plan text, lifecycle_stage text, occupation text, has_personalization_consent boolean)"
         )
         for name in ("ftr_content__profile", "ftr_subscriber__activity", "ftr_subscriber__profile"):
             connection.execute(

@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from feature_repo.ranking_inputs import NAMES
 from training import metrics, ranker
-from training.ranker import CandidateLists, Ranker, Started
+from training.ranker import CandidateLists, Lesson, Ranker, Started
 from training.ranker_config import RankerConfig
 
 _CONFIG = RankerConfig()
@@ -24,7 +24,8 @@ def _lists(seed: int, count: int = 120, k: int = 20) -> tuple[CandidateLists, li
 
 
 def _fit(lists: CandidateLists, relevant: list[np.ndarray], started: Started | None = None) -> Ranker:
-    return ranker.fit(lists, relevant, np.arange(len(lists.items)), started or Started.none(), _CONFIG, seed=5)
+    lesson = Lesson.of(lists, np.arange(len(lists.items)), relevant)
+    return ranker.fit(lesson, None, started or Started.none(), _CONFIG, seed=5)
 
 
 def _starts(seed: int, count: int, slope: float = 2.0) -> Started:
