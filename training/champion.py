@@ -31,7 +31,7 @@ from training.histories import Floats
 from training.manifest import MANIFEST, Manifest
 from training.poisoning import CleanedFeatures
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
-from training.ranking_features import RankingFeatures, StoredFeatures
+from training.ranking_features import RankingFeatures, StoredFeatures, contexts
 from training.system import candidate_items
 
 _PROTOCOL = "loo"
@@ -162,7 +162,8 @@ class ServedModel:
         allowed = contents.showable_at(split.cuts) & (own > 0)
         ages = contents.ages_at(split.cuts)
         candidates = candidate_items(retrieval, week, seen, allowed, ages, self.manifest.candidate_count)
-        lists = ranker.candidate_lists(features, split, candidates, retrieval, nearby, taste)
+        told = contexts(seen, split.cuts, contents)
+        lists = ranker.candidate_lists(features, split, candidates, retrieval, nearby, taste, told)
         columns = [NAMES.index(name) for name in self.manifest.ranker_features]
         scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
         for row, items in enumerate(candidates):

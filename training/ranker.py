@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
-from feature_repo.ranking_inputs import NAMES, ranking_inputs
+from feature_repo.ranking_inputs import CONTEXT_NAMES, NAMES, REQUEST_NAMES, Context, ranking_inputs
 from training.calibration import fitted_sigmoid, folds_of
 from training.dataset import Bools, Split
 from training.histories import Floats, Ints
@@ -36,18 +36,22 @@ HEADS = ("start", "finish", "return")
 _STANDS_STILL = 1e-4
 _NO_CANDIDATE = -1e9
 _LEAST_SLOPE = 0.02
+# of the heads of finish and return: what a subscriber's starts have in common makes them fewer than they look
+_RIDGES = (1.0, 10.0, 100.0, 1_000.0)
 
 
 class Ranker(nn.Module):
     """Inputs standardised by the training lists, then one hidden layer, and a straight path beside it.
 
     An input that never varied in training taught nothing, so it counts for nothing in use, whatever value comes then.
+    Inputs of the context begin without influence: where they do not vary, the network is the one without them.
     """
 
     def __init__(self, mean: Tensor, spread: Tensor, config: RankerConfig) -> None:  # (F,), (F,)
         super().__init__()
         self.mean: Tensor
         self.scale: Tensor
+        self.orders: Tensor
         self.start_map: Tensor
         self.head_weights: Tensor
         self.head_biases: Tensor
@@ -55,10 +59,9 @@ class Ranker(nn.Module):
         inputs, hidden = len(mean), config.hidden_size
         self.register_buffer("mean", mean)
         self.register_buffer("scale", torch.where(spread > _STANDS_STILL, 1.0 / spread, 0.0))
-        self.straight = nn.Linear(inputs, 1)
-        self.bent = nn.Sequential(
-            nn.Linear(inputs, hidden), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(hidden, 1)
-        )
+        self.register_buffer("orders", torch.tensor([float(name not in REQUEST_NAMES) for name in NAMES]))
+        self.straight = _reading(1)
+        self.bent = nn.Sequential(_reading(hidden), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(hidden, 1))
         # slope and intercept over the logarithm of a candidate's share of the list; (1, 0) is nearly the share itself
         self.register_buffer("start_map", torch.tensor([1.0, 0.0]))
         # finish and return; a bias of NaN is a head that is not there
@@ -68,14 +71,14 @@ class Ranker(nn.Module):
 
     def scores(self, inputs: Tensor) -> Tensor:  # (..., F) -> (...,)
         """What orders starts within a list."""
-        scaled = (inputs - self.mean) * self.scale
+        scaled = (inputs - self.mean) * self.scale * self.orders
         scores: Tensor = self.straight(scaled) + self.bent(scaled)
         return scores.squeeze(-1)
 
     def trunk(self, inputs: Tensor) -> Tensor:  # (..., F) -> (..., F + H)
         """What the heads of finish and return read."""
         scaled = (inputs - self.mean) * self.scale
-        return torch.cat([scaled, self.bent[1](self.bent[0](scaled))], dim=-1)
+        return torch.cat([scaled, self.bent[1](self.bent[0](scaled * self.orders))], dim=-1)
 
     def forward(self, inputs: Tensor, is_there: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Of each candidate of a list its place in the order, and the probabilities of HEADS.
@@ -90,6 +93,17 @@ class Ranker(nn.Module):
         # log(p_start * (1 + what may follow)): near 0 and near 1 the logarithm still tells candidates apart
         order = functional.logsigmoid(start) + torch.log1p(torch.nan_to_num(outcomes, nan=0.0) @ self.gains)
         return order, torch.cat([torch.sigmoid(start).unsqueeze(-1), outcomes], dim=-1)
+
+
+def _reading(outputs: int) -> nn.Linear:
+    """A layer over the inputs, in which those of the context begin at nothing."""
+    is_context = torch.tensor([name in CONTEXT_NAMES for name in NAMES])
+    # what is drawn at random is drawn for the others alone
+    layer = nn.Linear(len(NAMES) - len(CONTEXT_NAMES), outputs)
+    weights = torch.zeros(outputs, len(NAMES))
+    weights[:, ~is_context] = layer.weight.detach()
+    layer.in_features, layer.weight = len(NAMES), nn.Parameter(weights)
+    return layer
 
 
 @dataclass(frozen=True)
@@ -191,12 +205,14 @@ def candidate_lists(
     retrieval_scores: Floats,
     neighbour_scores: Floats,
     taste_scores: Floats,
+    contexts: Sequence[Context],
 ) -> CandidateLists:
     """Inputs of each candidate, point-in-time at each cut of `split`.
 
     Args:
         candidates: (E, K) item numbers.
         retrieval_scores, neighbour_scores, taste_scores: (E, N + 1) of every content.
+        contexts: of each of the E recommendations.
     """
     k = candidates.shape[1]
     subscribers = features.subscribers(split)
@@ -211,6 +227,7 @@ def candidate_lists(
             retrieval_scores[row, items[there]],
             neighbour_scores[row, items[there]],
             taste_scores[row, items[there]],
+            contexts[row],
         )
     return CandidateLists(candidates, inputs)
 
@@ -403,24 +420,24 @@ def _head(
     with torch.inference_mode():
         trunk = model.trunk(torch.from_numpy(inputs)).numpy().astype(np.float64)
     folds = folds_of(users, config.calibration_folds, seed)
-    unseen = np.zeros(len(trunk))
-    for fold in np.unique(folds):
-        inside = folds == fold
-        unseen[inside] = _logistic(trunk[~inside], is_positive[~inside], config, trunk[inside])
-    found = fitted_sigmoid(unseen, is_positive)
+    logits = {ridge: _unseen(trunk, is_positive, folds, ridge) for ridge in _RIDGES}
+    ridge = min(_RIDGES, key=lambda one: float(np.logaddexp(0.0, np.where(is_positive, -1, 1) * logits[one]).mean()))
+    found = fitted_sigmoid(logits[ridge], is_positive)
     if found.slope <= 0:
         # what it learnt of some subscribers does not hold for others: then the base rate is all that is known
         share = float(is_positive.mean())
         return torch.zeros(trunk.shape[1]), torch.tensor(np.log(share / (1 - share)), dtype=torch.float32)
-    fitted = LogisticRegression(C=1.0 / config.head_ridge, max_iter=1_000).fit(trunk, is_positive)
+    fitted = LogisticRegression(C=1.0 / ridge, max_iter=1_000).fit(trunk, is_positive)
     weights = torch.from_numpy(fitted.coef_[0] * found.slope).float()
     return weights, torch.tensor(fitted.intercept_[0] * found.slope + found.intercept, dtype=torch.float32)
 
 
-def _logistic(trunk: Values, is_positive: Bools, config: RankerConfig, asked: Values) -> Values:
-    """Logits of `asked`; of one outcome alone nothing is learnt."""
-    if is_positive.all() or not is_positive.any():
-        return np.zeros(len(asked))
-    fitted = LogisticRegression(C=1.0 / config.head_ridge, max_iter=1_000).fit(trunk, is_positive)
-    logits: Values = fitted.decision_function(asked)
+def _unseen(trunk: Values, is_positive: Bools, folds: Ints, ridge: float) -> Values:
+    """Logits of each fold by what the others taught; 0 where those have one outcome alone.  # (S,)"""
+    logits = np.zeros(len(trunk))
+    for fold in np.unique(folds):
+        inside = folds == fold
+        if 0 < is_positive[~inside].sum() < (~inside).sum():
+            fitted = LogisticRegression(C=1.0 / ridge, max_iter=1_000).fit(trunk[~inside], is_positive[~inside])
+            logits[inside] = fitted.decision_function(trunk[inside])
     return logits

@@ -28,7 +28,6 @@ class RankerConfig(BaseModel):
     batch_size: int = Field(64, ge=1)
     finish_share: float = Field(0.9, gt=0, le=1)
     return_days: int = Field(7, ge=1)
-    head_ridge: float = Field(1.0, gt=0)
     least_outcomes: int = Field(200, ge=2)
     least_rare_outcomes: int = Field(30, ge=1)
     calibration_folds: int = Field(3, ge=2)

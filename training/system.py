@@ -25,7 +25,7 @@ from training.outcomes import Outcomes
 from training.ranked_lists import RankedLists, hits, joined, stacked
 from training.ranker import CANDIDATE_COUNT, CandidateLists, Foreseen, Lesson, Ranker, Started, Taught
 from training.ranker_config import RankerConfig
-from training.ranking_features import RankingFeatures
+from training.ranking_features import RankingFeatures, contexts
 from training.shown_lists import ShownLists
 from training.tower_fitting import Schedule
 from training.towers import TowerConfig, TwoTower
@@ -259,7 +259,8 @@ def _candidate_lists(
     chosen = candidate_items(retrieval, week, seen, allowed, contents.ages_at(split.cuts), candidate_count(contents))
     if shown is not None:
         chosen = _with(chosen, shown, retrieval)
-    return ranker.candidate_lists(features, split, chosen, retrieval, nearby, taste)
+    told = contexts(seen, split.cuts, contents)
+    return ranker.candidate_lists(features, split, chosen, retrieval, nearby, taste, told)
 
 
 def _with(candidates: Ints, others: Ints, retrieval: Floats) -> Ints:

@@ -153,7 +153,7 @@ class Recommender:
         if len(candidates) == 0:
             raise _NotPersonalError(FallbackReason.NO_HISTORY, subscriber, history)
         matrix = snapshot.contents.ranking_matrix(
-            snapshot.artefact, features, subscriber.consumed_content_ids, candidates, similarities
+            snapshot.artefact, features, subscriber.consumed_content_ids, candidates, similarities, now
         )
         scores, chances = snapshot.artefact.rank(matrix)  # (K,), (K, 3)
         best = _best_distinct(snapshot, snapshot.artefact, candidates, scores, count)

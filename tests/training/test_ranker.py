@@ -1,5 +1,7 @@
 """The re-ranker learns which input says what comes next, and orders by it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -170,3 +172,35 @@ def test_an_exported_ranker_says_what_it_said_before(candidate_count: int) -> No
     with torch.inference_mode():
         for ours, theirs in zip(model(inputs), program(inputs), strict=True):
             np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-5)
+
+
+def test_what_is_the_same_for_a_whole_request_moves_the_chance_of_a_return_and_no_order() -> None:
+    lists, relevant = _lists(1)
+    started = _starts(3, 1_500)
+    last = NAMES.index("hours_since_last")
+    chance = 1 / (1 + np.exp(2 * started.inputs[:, last]))
+    returned = np.random.default_rng(6).random(1_500) < chance
+    model = _fit(lists, relevant, replace(started, returned=returned.astype(np.float32)))
+    inputs = torch.from_numpy(lists.inputs).clone()
+    with torch.inference_mode():
+        before = model.scores(inputs), model(inputs)[1][..., 2]
+        inputs[..., last] += 2.0
+        after = model.scores(inputs), model(inputs)[1][..., 2]
+    assert torch.equal(before[0], after[0])
+    assert (after[1] < before[1] - 0.05).float().mean() > 0.9
+
+
+def test_a_habit_of_the_moment_is_learnt_where_there_is_one_and_changes_nothing_where_there_is_none() -> None:
+    lists, _ = _lists(1, 400)
+    habit = NAMES.index("daypart_type_match")
+    relevant = [lists.items[row, [lists.inputs[row, :, habit].argmax()]] for row in range(400)]
+    unseen, _ = _lists(2)
+    first = ranker.rerank(_fit(lists, relevant), unseen, 1)[0][:, 0] - 1
+    assert np.mean(first == unseen.inputs[..., habit].argmax(axis=1)) > 0.7
+    flat = CandidateLists(lists.items, lists.inputs.copy())
+    flat.inputs[..., habit] = 0.0
+    steady = CandidateLists(lists.items, lists.inputs.copy())
+    steady.inputs[..., habit] = 5.0
+    assert (
+        ranker.rerank(_fit(flat, relevant), flat, 20)[0] == ranker.rerank(_fit(steady, relevant), flat, 20)[0]
+    ).all()

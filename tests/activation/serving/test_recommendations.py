@@ -1,6 +1,7 @@
 """What a personal list is: not consumed yet, no title twice, explained by something real, and traceable."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,11 @@ from feature_repo.store import close_store, open_store
 from marquee.settings import Settings
 from tests.activation.serving import world
 from tests.activation.serving.conftest import VERSION, HouseTemplate
+from tests.training.columns import contents as training_contents
 from tests.waiting import wait_until
 from training import baselines, towers
 from training.histories import SECOND, Histories
+from training.ranking_features import contexts
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +206,7 @@ def test_the_ranker_is_given_the_matrix_that_feature_repo_defines(house: Setting
         assert snapshot.contents is not None
         candidates = np.array([8, 2, 20, 39], dtype=np.int64)
         names = [world.CONTENT_IDS[item - 1] for item in candidates]
+        now = world.NOW + timedelta(hours=5)
         store = open_store(house)
         subscriber, contents = read_subscriber(store, world.DRAMA_LOVER), read_contents(store, names)
         close_store(store)
@@ -214,9 +218,16 @@ def test_the_ranker_is_given_the_matrix_that_feature_repo_defines(house: Setting
         # c09 was consumed too, longer ago than the sequence reaches
         taste = 0.5 * (nearby + similarity[9, candidates])
         nearby, taste = nearby.astype(np.float32), taste.astype(np.float32)
-        expected = ranking_inputs.ranking_inputs(subscriber, contents, scores, nearby, taste)
+        # as training has it, of the same history and moment
+        told = _as_training_has_it(snapshot.artefact, list(subscriber.recent_content_ids))
+        moments = np.array(subscriber.recent_consumed_seconds) * SECOND
+        catalogue = training_contents(world.CONTENT_COUNT)
+        catalogue = replace(catalogue, side=np.concatenate([snapshot.contents.features.types] * 2, axis=1))
+        (context,) = contexts(replace(told, moments=moments), np.array([now.timestamp() * SECOND], np.int64), catalogue)
+        assert len(context.consumed) == 3
+        expected = ranking_inputs.ranking_inputs(subscriber, contents, scores, nearby, taste, context)
         ever = frozenset({"c01", "c09"})
-        found = snapshot.contents.ranking_matrix(snapshot.artefact, subscriber, ever, candidates, scores)
+        found = snapshot.contents.ranking_matrix(snapshot.artefact, subscriber, ever, candidates, scores, now)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     finally:
         recommender.close()
