@@ -102,7 +102,7 @@ def _reading(outputs: int) -> nn.Linear:
     layer = nn.Linear(len(NAMES) - len(CONTEXT_NAMES), outputs)
     weights = torch.zeros(outputs, len(NAMES))
     weights[:, ~is_context] = layer.weight.detach()
-    layer.in_features, layer.weight = len(NAMES), nn.Parameter(weights)
+    layer.weight = nn.Parameter(weights)
     return layer
 
 
