@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from feature_repo.columns import CONTENT_TYPES
-from training.content_text import words_of
+from feature_repo.content_text import WordWeights
 from training.histories import SECOND, Floats, Histories, Ints, Items
 
 # nanoseconds
@@ -32,7 +32,7 @@ class Contents:
     Attributes:
         content_ids: (N,)
         side: (N + 1, S) genres, then the type, one-hot.
-        words, word_weights: (N + 1, T) as `content_text.words_of` has them.
+        words, word_weights: (N + 1, T) as `weighing` has them.
         published: (N + 1,) nanoseconds since 1970, UNKNOWN where nobody knows.
         is_real: (N + 1,) what may be learnt from real interactions and measured.
     """
@@ -41,6 +41,7 @@ class Contents:
     side: Floats
     words: Ints
     word_weights: Floats
+    weighing: WordWeights
     published: Ints
     is_real: Bools
 
@@ -67,7 +68,8 @@ class Contents:
         cls, content_ids: tuple[str, ...], side: Floats, texts: Sequence[str], published: Ints, is_real: Bools
     ) -> Self:
         """From columns of N contents."""
-        words, weights = words_of(texts)
+        weighing = WordWeights.of(texts)
+        words, weights = weighing.words_of(texts)
 
         def after_none(values: NDArray, none: float) -> NDArray:  # type: ignore[type-arg]
             first = np.full((1, *values.shape[1:]), none, dtype=values.dtype)
@@ -78,6 +80,7 @@ class Contents:
             after_none(side, 0),
             after_none(words, 0),
             after_none(weights, 0),
+            weighing,
             after_none(published, UNKNOWN),
             after_none(is_real, False),
         )

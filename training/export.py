@@ -44,6 +44,7 @@ def export(
     (draft / "evaluation").mkdir(parents=True)
     _write_programs(draft, system)
     np.save(draft / "content_embeddings.npy", embed_contents(system.retriever))
+    system.retriever.contents.of_features().save(draft / "content_tower.npz")
     (draft / "content_ids.json").write_text(json.dumps(list(contents.content_ids)))
     (draft / "fallback.json").write_text(json.dumps(fallback))
     sparse.save_npz(draft / "item_neighbours.npz", system.relations.similarity)

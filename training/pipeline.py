@@ -18,7 +18,7 @@ import pandas as pd
 import structlog
 import torch
 
-from feature_repo import candidates, ranking_inputs
+from feature_repo import candidates, content_text, content_tower, ranking_inputs
 from feature_repo.present import present_subscriber_features
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import open_store
@@ -32,6 +32,7 @@ from training.export import export
 from training.manifest import MANIFEST, Manifest
 from training.outcomes import Outcomes
 from training.poisoning import CleanedFeatures, Sifted
+from training.processes import is_first_process
 from training.provenance import source_revision
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
 from training.ranker import Foreseen, Taught
@@ -132,10 +133,11 @@ def train_models(run_key: str, settings: Settings) -> str:
     told, _ = dataset.read_frames(real, content_frame, unknown_completion=np.nan)
     features = CleanedFeatures.of(StoredFeatures(open_store(settings), contents), sifted, content_frame)
     trained = _fit_everything(interactions, everything, told, impressions, contents, features, folder, settings)
-    draft = folder / "trained.draft"
-    with draft.open("wb") as file:
-        pickle.dump(trained, file)
-    draft.replace(folder / "trained.pickle")
+    if is_first_process():
+        draft = folder / "trained.draft"
+        with draft.open("wb") as file:
+            pickle.dump(trained, file)
+        draft.replace(folder / "trained.pickle")
     return version
 
 
@@ -339,9 +341,11 @@ def _parameters(settings: Settings) -> dict[str, int | float | str]:
 
 
 def _code_version() -> str:
-    """Hash of the code that decides what a model is: this package, the candidates and the ranking inputs."""
+    """Hash of the code that decides what a model is: this package, and what it shares with requests."""
     digest = hashlib.sha256()
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), Path(candidates.__file__), Path(ranking_inputs.__file__)):
+    shared = (candidates, content_text, content_tower, ranking_inputs)
+    paths = [*sorted(Path(__file__).parent.glob("*.py")), *(Path(str(module.__file__)) for module in shared)]
+    for path in paths:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 

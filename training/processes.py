@@ -1,17 +1,23 @@
 """Training on several processes or machines, started by torchrun: joining the others, and who speaks for all.
 
-Every process reads and ranks the same; the towers' batches are shared out (`tower_fitting`).
+Every process reads and ranks the same; the towers' batches are shared out (`tower_fitting`). What is written is written
+by the first, into folders that all of them see.
 """
 
 import os
+from typing import TypeVar
 
 import torch
 from torch import distributed
+
+T = TypeVar("T")
 
 
 def join_processes() -> None:
     """Join the others that torchrun started with this one; alone, nothing."""
     if "TORCHELASTIC_RUN_ID" in os.environ and not distributed.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
@@ -19,6 +25,21 @@ def leave_processes() -> None:
     """The end of what `join_processes` began."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def agreed(value: T) -> T:
+    """What the first process has."""
+    if not distributed.is_initialized():
+        return value
+    said = [value]
+    distributed.broadcast_object_list(said)
+    return said[0]
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if distributed.is_initialized():
+        distributed.barrier()
 
 
 def is_first_process() -> bool:

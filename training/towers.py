@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import Tensor, nn
 from torch.nn import functional
 
+from feature_repo.content_text import WORD_COUNT
+from feature_repo.content_tower import FeatureTower
 from marquee.errors import MarqueeError
-from training.content_text import WORD_COUNT
 from training.dataset import Contents
 from training.histories import SECOND, Floats, Histories, Ints
 
@@ -93,6 +94,7 @@ class ContentTower(nn.Module):
         super().__init__()
         size = config.embedding_size
         self.id_dropout = config.id_dropout
+        self.weighing = contents.weighing
         self.ids = nn.Embedding(len(contents.side), size, padding_idx=0)
         nn.init.normal_(self.ids.weight, std=size**-0.5)
         self.side_map = nn.Linear(contents.side.shape[1], size, bias=False)
@@ -108,6 +110,14 @@ class ContentTower(nn.Module):
         self.register_buffer("words", torch.from_numpy(contents.words))
         self.register_buffer("word_weights", torch.from_numpy(contents.word_weights))
         self.register_buffer("is_known", torch.zeros(len(contents.side), 1))
+
+    def of_features(self) -> FeatureTower:
+        """What it makes of a content that is none of its own."""
+        side_map = self.side_map.weight.detach().cpu().numpy().T.copy()
+        word_map = np.zeros((0, side_map.shape[1]), dtype=np.float32)
+        if self.word_map is not None:
+            word_map = self.word_map.weight.detach().cpu().numpy().copy()
+        return FeatureTower(side_map, word_map, self.weighing)
 
     def forward(self, items: Tensor) -> Tensor:
         """Embeddings of `items`; of item 0 all zero.  # (C,) -> (C, D)"""

@@ -8,7 +8,7 @@ Dimensions: B requests, L sequence length, D embedding size, K candidates, F ran
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy import sparse
 
 from activation.serving.answers import History
+from feature_repo.content_tower import FeatureTower
 from feature_repo.ranking_inputs import NAMES
 from marquee.errors import MarqueeError
 
@@ -28,6 +29,7 @@ Indices = NDArray[np.int64]
 _SERVED = (
     "content_ids.json",
     "content_embeddings.npy",
+    "content_tower.npz",
     "user_tower.pt2",
     "ranker.pt2",
     "item_neighbours.npz",
@@ -66,6 +68,12 @@ class Neighbours:
 
     matrix: sparse.csr_matrix = field(repr=False)
 
+    def widened(self, count: int) -> "Neighbours":
+        """The same, and nothing of or for `count` further contents."""
+        rows = np.pad(self.matrix.indptr, (0, count), mode="edge")
+        size = self.matrix.shape[0] + count
+        return Neighbours(sparse.csr_matrix((self.matrix.data, self.matrix.indices, rows), shape=(size, size)))
+
     def row(self, item: int) -> tuple[Indices, Floats]:
         """The items similar to `item`, and how similar each is."""
         start, end = self.matrix.indptr[item], self.matrix.indptr[item + 1]
@@ -86,7 +94,11 @@ class Neighbours:
 
 @dataclass(frozen=True, eq=False)
 class Artefact:
-    """One model version, ready to answer. Item 0 is padding; item i + 1 is `content_ids[i]`."""
+    """One model version, ready to answer. Item 0 is padding; item i + 1 is `content_ids[i]`.
+
+    Attributes:
+        trained_count: how many contents the towers were trained on; those after them came later.
+    """
 
     manifest: Manifest
     content_ids: tuple[str, ...] = field(repr=False)
@@ -96,6 +108,8 @@ class Artefact:
     popular: tuple[str, ...] = field(repr=False)
     popular_7d: tuple[str, ...] = field(repr=False)
     item_of: dict[str, int] = field(repr=False)
+    trained_count: int
+    _content_tower: FeatureTower = field(repr=False)
     _tower: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = field(repr=False)
     _ranker: Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, torch.Tensor]] = field(repr=False)
 
@@ -103,11 +117,29 @@ class Artefact:
     def model_version(self) -> str:
         return self.manifest.model_version
 
+    def with_contents(self, content_ids: Sequence[str], side: Floats, titles: Sequence[str]) -> "Artefact":
+        """The same model, which knows `content_ids` too, by what they say of themselves.
+
+        Args:
+            side: (C, S) genres, then the type, as training has them.
+        """
+        names = (*self.content_ids, *content_ids)
+        return replace(
+            self,
+            content_ids=names,
+            embeddings=np.concatenate([self.embeddings, self._content_tower.embed(side, titles)]),
+            neighbours=self.neighbours.widened(len(content_ids)),
+            taste=self.taste.widened(len(content_ids)),
+            item_of={content_id: row + 1 for row, content_id in enumerate(names)},
+        )
+
     def subscriber_embedding(self, history: History, now: datetime) -> Floats:  # -> (D,)
         """Where a subscriber with this history stands among the contents at `now`."""
         length = self.manifest.sequence_length
         rows = zip(history.content_ids, history.consumed_seconds, history.watched_fractions, strict=True)
-        known = [(self.item_of[name], second, share) for name, second, share in rows if name in self.item_of][-length:]
+        # what came after the training is nothing that the tower could have learnt from
+        numbered = [(self.item_of.get(name, 0), second, share) for name, second, share in rows]
+        known = [row for row in numbered if 0 < row[0] <= self.trained_count][-length:]
         # (1, L) each, to the right
         items, seconds = torch.zeros((1, length), dtype=torch.int64), torch.zeros((1, length), dtype=torch.int64)
         fractions = torch.full((1, length), torch.nan)
@@ -165,6 +197,8 @@ def _read(directory: Path, manifest: Manifest) -> Artefact:
         popular=fallback.popular,
         popular_7d=fallback.popular_7d,
         item_of={content_id: row + 1 for row, content_id in enumerate(content_ids)},
+        trained_count=len(content_ids),
+        _content_tower=FeatureTower.load(directory / "content_tower.npz"),
         _tower=_program(directory / "user_tower.pt2"),
         _ranker=_program(directory / "ranker.pt2"),
     )

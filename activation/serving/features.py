@@ -93,8 +93,8 @@ class FeatureReader(Protocol):
         """Raises FeaturesUnavailableError."""
         ...
 
-    def contents(self, artefact: Artefact) -> ContentTable:
-        """Raises FeaturesUnavailableError."""
+    def contents(self, content_ids: Sequence[str]) -> ContentTable:
+        """Rows in the order of `content_ids`, from row 1 on. Raises FeaturesUnavailableError."""
         ...
 
     def keep_ready(self) -> None:
@@ -124,14 +124,14 @@ class FeastFeatures:
             self._give_up(store)
             raise FeaturesUnavailableError(f"Feast did not answer for a subscriber: {error}") from error
 
-    def contents(self, artefact: Artefact) -> ContentTable:
+    def contents(self, content_ids: Sequence[str]) -> ContentTable:
         store = self._ready_store()
         try:
-            found = read_contents(store, artefact.content_ids)
+            found = read_contents(store, content_ids)
         except Exception as error:
             self._give_up(store)
             raise FeaturesUnavailableError(f"Feast did not answer for the contents: {error}") from error
-        return ContentTable(found.take(["", *artefact.content_ids]))
+        return ContentTable(found.take(["", *content_ids]))
 
     def keep_ready(self) -> None:
         self._close_broken()

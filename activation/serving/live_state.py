@@ -54,6 +54,7 @@ class LiveState:
         self._champion = Champion(settings.models_dir)
         self._copy = settings.cache_dir / "serving_catalogue.json"
         self._seen: str | None = None
+        self._snapshot_of: Artefact | None = None
         self._features_problem: str | None = None
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -78,11 +79,11 @@ class LiveState:
             self._champion.refresh(connection)
             seen = _newest_build(connection)
             # by what the snapshot holds, not by what was just loaded: reading the rest may have failed the last time
-            has_new_model = self.snapshot.artefact is not self._champion.artefact
+            has_new_model = self._snapshot_of is not self._champion.artefact
             is_complete = self.snapshot.artefact is None or self.snapshot.contents is not None
             if has_new_model or seen != self._seen or not is_complete:
                 self.snapshot = self._read_snapshot(connection)
-                self._seen = seen
+                self._seen, self._snapshot_of = seen, self._champion.artefact
             self.status = ServingStatus(
                 model_version=self.snapshot.artefact.model_version if self.snapshot.artefact else None,
                 content_count=len(self.snapshot.catalogue.contents),
@@ -139,9 +140,10 @@ class LiveState:
         catalogue = catalogue_module.read_catalogue(connection)
         if catalogue.contents:
             catalogue_module.keep(catalogue, self._copy)
-        artefact = self._champion.artefact
-        if artefact is None:
+        champion = self._champion.artefact
+        if champion is None:
             return Snapshot(catalogue=catalogue)
+        artefact, contents = self._with_new_contents(champion, catalogue)
         showable = np.zeros(len(artefact.content_ids) + 1, dtype=np.bool_)
         showable[1:] = [content_id in catalogue.by_id for content_id in artefact.content_ids]
         published = np.full(len(showable), -np.inf)
@@ -149,17 +151,30 @@ class LiveState:
             moment = catalogue.by_id[artefact.content_ids[item - 1]].published_at
             if moment is not None:
                 published[item] = moment.timestamp()
-        return Snapshot(artefact, catalogue, self._contents(artefact), showable, published)
+        return Snapshot(artefact, catalogue, contents, showable, published)
 
-    def _contents(self, artefact: Artefact) -> ContentTable | None:
+    def _with_new_contents(self, champion: Artefact, catalogue: Catalogue) -> tuple[Artefact, ContentTable | None]:
+        """The champion and its features, with what came into the catalogue after its training."""
+        new = [content for content in catalogue.contents if content.content_id not in champion.item_of]
+        names = [*champion.content_ids, *(content.content_id for content in new)]
         try:
-            return self.features.contents(artefact)
+            table = self.features.contents(names)
         except FeaturesUnavailableError as error:
             _log.warning("content features do not answer", reason=str(error))
-            # the last ones are better than none while they describe the same contents
+            # the last ones are better than none while they are of the same model
             last = self.snapshot
-            is_same = last.artefact is not None and last.artefact.content_ids == artefact.content_ids
-            return last.contents if is_same else None
+            is_same = last.artefact is not None and last.artefact.model_version == champion.model_version
+            return (last.artefact, last.contents) if last.artefact is not None and is_same else (champion, None)
+        known = len(champion.content_ids) + 1
+        # of the others the store has no word yet
+        described = np.flatnonzero(table.features.types[known:].any(axis=1))
+        features = table.features.at(np.concatenate([np.arange(known), known + described]))
+        side = np.concatenate([features.genres, features.types], axis=1)
+        came = [new[place] for place in described]
+        extended = champion.with_contents(
+            [content.content_id for content in came], side[known:], [content.title for content in came]
+        )
+        return extended, ContentTable(features)
 
     def _missing(self) -> str | None:
         if self.snapshot.artefact is None:

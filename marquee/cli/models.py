@@ -106,20 +106,28 @@ def train(
         datetime | None, typer.Option(help="Learn from what happened until then (UTC); now, if not given.")
     ] = None,
 ) -> None:
-    """Train, measure and register a version without promoting it; the same data and code find what they made."""
+    """Train, measure and register a version without promoting it; the same data and code find what they made.
+
+    `torchrun --nproc-per-node 2 .venv/bin/marquee models train` shares the training out to processes.
+    """
     from marquee import clock
     from marquee.settings import load_settings
-    from training import pipeline, tracking
+    from training import pipeline, processes, tracking
 
     settings = load_settings()
-    moment = clock.utc_now() if as_of is None else as_of.replace(tzinfo=as_of.tzinfo or UTC)
+    processes.join_processes()
+    moment = processes.agreed(clock.utc_now() if as_of is None else as_of.replace(tzinfo=as_of.tzinfo or UTC))
     run_key = f"by_hand__{moment:%Y%m%dT%H%M%S}"
-    pipeline.build_training_set(run_key, moment, settings)
+    if processes.is_first_process():
+        pipeline.build_training_set(run_key, moment, settings)
+    processes.wait_for_all()
     pipeline.train_models(run_key, settings)
-    version = pipeline.evaluate_version(run_key, moment, settings)
-    pipeline.clean_up(run_key, settings)
-    tracking.try_sync(settings)
-    console.print(version)
+    if processes.is_first_process():
+        version = pipeline.evaluate_version(run_key, moment, settings)
+        pipeline.clean_up(run_key, settings)
+        tracking.try_sync(settings)
+        console.print(version)
+    processes.leave_processes()
 
 
 @models.command()

@@ -4,7 +4,10 @@ Everybody follows a cycle of contents, so that what comes next can be learnt and
 """
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -205,6 +208,27 @@ def test_another_ranker_file_makes_another_version(run: Run, tmp_path: Path) -> 
     assert len(names) == 2
 
 
+def test_processes_that_torchrun_starts_make_one_version_as_good_as_that_of_one(run: Run, tmp_path: Path) -> None:
+    narrow = tmp_path / "towers.yml"
+    narrow.write_text("embedding_size: 32\nepochs: 8\ntemporal_epochs: 2\n")
+    assert run.settings.database_url is not None
+    said = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         Path(sys.executable).with_name("marquee"), "models", "train", "--as-of", f"{NOW:%Y-%m-%dT%H:%M:%S}"],
+        check=True, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "MARQUEE_TWO_TOWER_FILE": str(narrow),
+             "MARQUEE_VAR_DIR": str(run.settings.var_dir),
+             "DATABASE_URL": run.settings.database_url.get_secret_value()},
+    )  # fmt: skip
+    (version,) = [line for line in said.stdout.splitlines() if line.startswith("2026")]
+    assert version != run.version
+    shared = Run(run.settings, version)
+    assert _figure(shared, "loo", "two_tower") > 1.5 * _figure(shared, "loo", "popularity")
+    with database.connect(run.settings) as connection:
+        rows = connection.execute("select model_version from ops.model_versions").fetchall()
+    assert sorted(row["model_version"] for row in rows) == sorted([version, run.version])
+
+
 def test_no_list_holds_what_the_training_side_has(run: Run) -> None:
     topk, seen = (pd.read_parquet(run.folder / "evaluation" / f"{name}.parquet") for name in ("topk", "seen"))
     keys = ["protocol", "subscriber_id", "content_id"]
@@ -280,12 +304,14 @@ def test_a_run_on_the_same_data_finds_the_version_that_is_there(run: Run, monkey
 
     monkeypatch.setattr(pipeline, "fit_system", refuse)
     made = (run.folder / MANIFEST).stat().st_mtime_ns
+    with database.connect(run.settings) as connection:
+        before = registry.versions(connection)
     pipeline.build_training_set("run-2", NOW, run.settings)
     assert pipeline.train_models("run-2", run.settings) == run.version
     assert pipeline.evaluate_version("run-2", NOW, run.settings) == run.version
     assert (run.folder / MANIFEST).stat().st_mtime_ns == made
     with database.connect(run.settings) as connection:
-        assert len(registry.versions(connection)) == 1
+        assert registry.versions(connection) == before
 
 
 def test_an_export_that_dies_half_way_leaves_no_version_and_the_next_one_completes(

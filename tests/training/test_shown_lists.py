@@ -135,7 +135,7 @@ def test_weights_undo_what_places_do_and_without_them_the_order_shown_is_learnt(
         ranker.fit(nothing, _biased(power, 3), Started.none(), config, seed=5) for power in (2.0, 0.0)
     )
     assert abs(_leaning(weighted)) < 0.2
-    assert _leaning(unweighted) > 0.6
+    assert _leaning(unweighted) > 0.4
 
 
 def test_lists_that_another_split_holds_back_from_do_not_teach_its_ranker() -> None:

@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,47 @@ def test_a_damaged_artefact_is_refused_with_the_reason(
     damage(folder)
     with pytest.raises(ArtefactError, match=words):
         load_artefact(folder)
+
+
+def test_a_content_that_came_after_the_training_is_recommended_by_what_it_says_of_itself(
+    client: TestClient, house: Settings, house_db: Connection[DictRow]
+) -> None:
+    published = world.NOW - timedelta(hours=1)
+    for content_id in ("n51", "n52"):
+        world.add_content(house_db, content_id, published)
+    house_db.commit()
+    look_now(client)
+    # the store has no features of it yet, so nobody can say where it stands
+    assert "n51" not in scores_of(client, world.DRAMA_LOVER)
+    for content_id in ("n51", "n52"):
+        world.describe_content(house_db, content_id, published)
+    house_db.commit()
+    world.put_online(house, "with new contents")
+    look_now(client)
+    # an odd number is a drama, an even one a comedy
+    for_drama, for_comedy = (scores_of(client, who) for who in (world.DRAMA_LOVER, world.COMEDY_LOVER))
+    assert for_drama["n51"] > for_drama.get("n52", -np.inf)
+    assert for_comedy["n52"] > for_comedy.get("n51", -np.inf)
+    assert served(client) == VERSION
+
+
+def test_whoever_consumed_a_content_of_after_the_training_still_gets_a_list(
+    client: TestClient, house: Settings, house_db: Connection[DictRow]
+) -> None:
+    published = world.NOW - timedelta(hours=1)
+    world.add_content(house_db, "n51", published)
+    world.describe_content(house_db, "n51", published)
+    person = world.Person("b0000000-0000-0000-0000-000000000001", ["c01", "c03", "n51"])
+    world.add_person(house_db, person)
+    house_db.commit()
+    world.put_online(house, "with a new content")
+    look_now(client)
+    answer = client.get("/v1/recommendations", params={"subscriber_id": person.subscriber_id, "count": 100}).json()
+    assert not answer["is_fallback"]
+    assert "n51" not in {item["content_id"] for item in answer["items"]}
+
+
+def scores_of(client: TestClient, subscriber_id: str) -> dict[str, float]:
+    answer = client.get("/v1/recommendations", params={"subscriber_id": subscriber_id, "count": 100}).json()
+    assert not answer["is_fallback"]
+    return {item["content_id"]: item["score"] for item in answer["items"]}

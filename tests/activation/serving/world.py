@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from scipy import sparse
 from torch import Tensor, nn
 
+from feature_repo.content_text import WORD_COUNT
 from feature_repo.materialization import materialize
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import apply_definitions
@@ -130,16 +131,8 @@ def build_marts(connection: Connection[DictRow], people: Sequence[Person] = PEOP
     for place, content_id in enumerate(CONTENT_IDS):
         kind = {38: "article", 39: "podcast"}.get(place, "video")
         published = NOW - timedelta(days=100 - place)
-        genre = genre_of(content_id)
-        vector = [1.0 if index == (7 if genre == "drama" else 4) else 0.0 for index in range(GENRES)]
-        cursor.execute(
-            "insert into marts.dim_content values (%s, %s, %s, %s, %s, 90, 'PG', %s, %s)",
-            (content_id, kind, title_of(content_id), [genre], 1990 + place % 10, published, kind != "video"),
-        )
-        cursor.execute(
-            "insert into features.ftr_content__profile values (%s, %s, %s, %s, %s, %s, 1990, 90, false)",
-            (content_id, published, NOW, kind, [genre], vector),
-        )
+        add_content(connection, content_id, published, kind, 1990 + place % 10)
+        describe_content(connection, content_id, published, kind)
         cursor.execute(
             "insert into features.ftr_content__popularity values (%s, %s, %s, 1, %s, %s, %s, 0.8, %s)",
             (content_id, NOW, NOW, 50 - place, 80 - place, 200 - place, 100 - place),
@@ -147,6 +140,27 @@ def build_marts(connection: Connection[DictRow], people: Sequence[Person] = PEOP
     for person in people:
         add_person(connection, person)
     connection.commit()
+
+
+def add_content(
+    connection: Connection[DictRow], content_id: str, published: datetime, kind: str = "video", year: int = 1990
+) -> None:
+    """Into the catalogue; the store of features has no word of it yet."""
+    connection.execute(
+        "insert into marts.dim_content values (%s, %s, %s, %s, %s, 90, 'PG', %s, %s)",
+        (content_id, kind, title_of(content_id), [genre_of(content_id)], year, published, kind != "video"),
+    )
+
+
+def describe_content(
+    connection: Connection[DictRow], content_id: str, published: datetime, kind: str = "video"
+) -> None:
+    genre = genre_of(content_id)
+    vector = [1.0 if index == (7 if genre == "drama" else 4) else 0.0 for index in range(GENRES)]
+    connection.execute(
+        "insert into features.ftr_content__profile values (%s, %s, %s, %s, %s, %s, 1990, 90, false)",
+        (content_id, published, NOW, kind, [genre], vector),
+    )
 
 
 def add_person(connection: Connection[DictRow], person: Person) -> None:
@@ -259,7 +273,10 @@ def write_artefact(
     similarity[1:, 1:] = (embeddings[1:, :2] @ embeddings[1:, :2].T) * 0.5
     np.fill_diagonal(similarity, 0.0)
     folder = models_dir / model_version
-    write_model(folder, content_ids, embeddings, similarity, _Tower(torch.from_numpy(embeddings)), ranker or _Ranker())
+    side_map = np.zeros((GENRES + 3, 4), dtype=np.float32)
+    side_map[7, 0] = side_map[4, 1] = 1.0
+    tower = _Tower(torch.from_numpy(embeddings))
+    write_model(folder, content_ids, embeddings, similarity, tower, ranker or _Ranker(), side_map=side_map)
     return folder
 
 
@@ -272,10 +289,17 @@ def write_model(
     ranker: nn.Module,
     sequence_length: int = SEQUENCE_LENGTH,
     candidate_count: int = CANDIDATE_COUNT,
+    side_map: np.ndarray | None = None,
 ) -> None:
     """`folder` as training would write it, but for what only evaluation reads."""
     folder.mkdir(parents=True)
     np.save(folder / "content_embeddings.npy", embeddings)
+    np.savez(
+        folder / "content_tower.npz",
+        side_map=np.zeros((GENRES + 3, embeddings.shape[1]), dtype=np.float32) if side_map is None else side_map,
+        word_map=np.zeros((0, embeddings.shape[1]), dtype=np.float32),
+        rarity=np.zeros(WORD_COUNT, dtype=np.float32),
+    )
     sparse.save_npz(folder / "item_neighbours.npz", sparse.csr_matrix(similarity))
     sparse.save_npz(folder / "taste_weights.npz", sparse.csr_matrix(0.5 * similarity))
     (folder / "content_ids.json").write_text(json.dumps(list(content_ids)))

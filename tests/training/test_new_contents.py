@@ -1,36 +1,14 @@
-"""Words of contents as numbers, and what the towers learn from them about a content that nobody consumed."""
+"""What the towers learn from a content's words and tags about one that nobody consumed, here and where it is served."""
 
 import numpy as np
 import torch
 
 from tests.training.columns import histories
-from training import content_text, towers
+from training import towers
 from training.dataset import UNKNOWN, Contents
 from training.histories import SECOND
 from training.tower_fitting import Schedule, fit
 from training.towers import TowerConfig, TwoTower
-
-
-def test_a_rare_word_says_more_than_a_common_one() -> None:
-    words, weights = content_text.words_of(["the cat", "the dog", "the", ""])
-    assert words.shape == weights.shape == (4, 2)
-    # best first: cat before the
-    assert words[0, 1] == words[1, 1] == words[2, 0]
-    assert words[0, 0] != words[1, 0]
-    assert weights[0, 0] > weights[0, 1] > 0
-    np.testing.assert_allclose(np.linalg.norm(weights, axis=1), [1, 1, 1, 0], rtol=1e-6)
-    assert (words[3] == 0).all()
-
-
-def test_the_same_word_has_the_same_number_in_every_catalogue() -> None:
-    here, _ = content_text.words_of(["cat"])
-    there, _ = content_text.words_of(["a dog", "Cat"])
-    assert here[0, 0] == there[1, 0]
-
-
-def test_without_words_there_are_no_columns() -> None:
-    words, weights = content_text.words_of(["", ""])
-    assert words.shape == weights.shape == (2, 0)
 
 
 def test_a_new_content_is_found_by_whoever_reads_of_its_subject() -> None:
@@ -51,3 +29,6 @@ def test_a_new_content_is_found_by_whoever_reads_of_its_subject() -> None:
     scores = towers.embed_subscribers(model, seen, asked) @ towers.embed_contents(model).T
     assert scores[0, 11] > scores[0, 12]
     assert scores[1, 12] > scores[1, 11]
+    # where it is served no towers are at hand, only what the content tower makes of features
+    served = model.contents.of_features().embed(side[10:], texts[10:])
+    np.testing.assert_allclose(served, towers.embed_contents(model)[11:], atol=1e-6)
