@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
+from feature_repo.nearest import Nearest
 from feature_repo.ranking_inputs import NAMES
 from training.dataset import Contents
 from training.manifest import MANIFEST, Manifest, checksum
@@ -43,7 +44,9 @@ def export(
     shutil.rmtree(draft, ignore_errors=True)
     (draft / "evaluation").mkdir(parents=True)
     _write_programs(draft, system)
-    np.save(draft / "content_embeddings.npy", embed_contents(system.retriever))
+    nearest = Nearest.build(embed_contents(system.retriever))
+    np.save(draft / "content_embeddings.npy", nearest.embeddings)
+    nearest.save(draft / "content_index.faiss")
     system.retriever.contents.of_features().save(draft / "content_tower.npz")
     (draft / "content_ids.json").write_text(json.dumps(list(contents.content_ids)))
     (draft / "fallback.json").write_text(json.dumps(fallback))

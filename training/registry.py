@@ -79,7 +79,7 @@ def versions(connection: Connection[DictRow]) -> list[ModelVersion]:
         "select model_version, trained_at, data_until, metrics, verdict from ops.model_versions "
         "left join lateral (select verdict from ops.model_verdicts as judged "
         "where judged.model_version = model_versions.model_version order by decided_at desc limit 1) as newest on true "
-        "order by trained_at desc, model_version"
+        "order by trained_at desc, model_version desc"
     ).fetchall()
     serving = champion(connection)
     return [

@@ -20,6 +20,7 @@ from scipy import sparse
 
 from activation.serving.answers import History
 from feature_repo.content_tower import FeatureTower
+from feature_repo.nearest import Nearest
 from feature_repo.ranking_inputs import NAMES
 from marquee.errors import MarqueeError
 
@@ -36,6 +37,8 @@ _SERVED = (
     "taste_weights.npz",
     "fallback.json",
 )
+# only a large catalogue has one
+_INDEX = "content_index.faiss"
 # probabilities of a candidate: to be started, to be finished, to be followed by a return
 _HEAD_COUNT = 3
 
@@ -102,7 +105,7 @@ class Artefact:
 
     manifest: Manifest
     content_ids: tuple[str, ...] = field(repr=False)
-    embeddings: Floats = field(repr=False)  # (N + 1, D)
+    nearest: Nearest = field(repr=False)  # over the embeddings, (N + 1, D)
     neighbours: Neighbours = field(repr=False)
     taste: Neighbours = field(repr=False)
     popular: tuple[str, ...] = field(repr=False)
@@ -117,6 +120,11 @@ class Artefact:
     def model_version(self) -> str:
         return self.manifest.model_version
 
+    @property
+    def embeddings(self) -> Floats:
+        """Of every item, that of padding all zero.  # (N + 1, D)"""
+        return self.nearest.embeddings
+
     def with_contents(self, content_ids: Sequence[str], side: Floats, titles: Sequence[str]) -> "Artefact":
         """The same model, which knows `content_ids` too, by what they say of themselves.
 
@@ -127,7 +135,7 @@ class Artefact:
         return replace(
             self,
             content_ids=names,
-            embeddings=np.concatenate([self.embeddings, self._content_tower.embed(side, titles)]),
+            nearest=self.nearest.with_more(self._content_tower.embed(side, titles)),
             neighbours=self.neighbours.widened(len(content_ids)),
             taste=self.taste.widened(len(content_ids)),
             item_of={content_id: row + 1 for row, content_id in enumerate(names)},
@@ -191,7 +199,7 @@ def _read(directory: Path, manifest: Manifest) -> Artefact:
     return Artefact(
         manifest=manifest,
         content_ids=content_ids,
-        embeddings=np.load(directory / "content_embeddings.npy", allow_pickle=False),
+        nearest=_nearest(directory, manifest),
         neighbours=Neighbours(sparse.csr_matrix(sparse.load_npz(directory / "item_neighbours.npz"))),
         taste=Neighbours(sparse.csr_matrix(sparse.load_npz(directory / "taste_weights.npz"))),
         popular=fallback.popular,
@@ -202,6 +210,11 @@ def _read(directory: Path, manifest: Manifest) -> Artefact:
         _tower=_program(directory / "user_tower.pt2"),
         _ranker=_program(directory / "ranker.pt2"),
     )
+
+
+def _nearest(directory: Path, manifest: Manifest) -> Nearest:
+    embeddings: Floats = np.load(directory / "content_embeddings.npy", allow_pickle=False)
+    return Nearest.load(embeddings, directory / _INDEX) if _INDEX in manifest.files else Nearest(embeddings)
 
 
 def _read_manifest(directory: Path) -> Manifest:
@@ -220,11 +233,12 @@ def _verify(directory: Path, manifest: Manifest) -> None:
         raise ArtefactError(
             f"the ranker of {directory} wants {sorted(unknown)}, which serving does not know; train again"
         )
-    for name in _SERVED:
+    for name in (*_SERVED, _INDEX) if _INDEX in manifest.files else _SERVED:
         path, expected = directory / name, manifest.files.get(name)
         if expected is None or not path.is_file():
             raise ArtefactError(f"{directory} lacks {name}, or its manifest does; restore it or train again")
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != expected:
             raise ArtefactError(f"{path} has sha256 {found}, its manifest says {expected}; restore it or train again")
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import psycopg
 import structlog
-from numpy.typing import NDArray
 from psycopg import Connection
 from psycopg.rows import DictRow
 
@@ -21,6 +20,7 @@ from activation.serving.catalogue import Catalogue
 from activation.serving.champion import Champion
 from activation.serving.features import ContentTable, FeatureReader, FeaturesUnavailableError
 from activation.serving.warehouse import Warehouse
+from feature_repo.candidates import NOTHING, Shelf
 from marquee.clock import utc_now
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
@@ -31,18 +31,12 @@ _EVERY_SECONDS = 3.0
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """One consistent view for the length of a request.
-
-    Attributes:
-        showable: (N + 1,) whether each item of the model is in the catalogue.
-        published: (N + 1,) seconds since 1970 of each; minus infinity where nobody knows.
-    """
+    """One consistent view for the length of a request; `shelf` has the items of the model, where `contents` is."""
 
     artefact: Artefact | None = None
     catalogue: Catalogue = catalogue_module.EMPTY
     contents: ContentTable | None = None
-    showable: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(1, dtype=np.bool_), repr=False)
-    published: NDArray[np.float64] = field(default_factory=lambda: np.full(1, -np.inf), repr=False)
+    shelf: Shelf = field(default=NOTHING, repr=False)
 
 
 class LiveState:
@@ -144,6 +138,8 @@ class LiveState:
         if champion is None:
             return Snapshot(catalogue=catalogue)
         artefact, contents = self._with_new_contents(champion, catalogue)
+        if contents is None:
+            return Snapshot(artefact, catalogue)
         showable = np.zeros(len(artefact.content_ids) + 1, dtype=np.bool_)
         showable[1:] = [content_id in catalogue.by_id for content_id in artefact.content_ids]
         published = np.full(len(showable), -np.inf)
@@ -151,7 +147,7 @@ class LiveState:
             moment = catalogue.by_id[artefact.content_ids[item - 1]].published_at
             if moment is not None:
                 published[item] = moment.timestamp()
-        return Snapshot(artefact, catalogue, contents, showable, published)
+        return Snapshot(artefact, catalogue, contents, Shelf.of(showable, published, contents.week_counts))
 
     def _with_new_contents(self, champion: Artefact, catalogue: Catalogue) -> tuple[Artefact, ContentTable | None]:
         """The champion and its features, with what came into the catalogue after its training."""

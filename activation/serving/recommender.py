@@ -26,11 +26,11 @@ from activation.serving.answers import (
 from activation.serving.artefact import Artefact, Floats, Indices
 from activation.serving.catalogue import Content
 from activation.serving.explaining import NEWEST_FIRST, POPULAR, reasons
-from activation.serving.features import ContentTable, FeastFeatures, FeatureReader, FeaturesUnavailableError, history_of
+from activation.serving.features import FeastFeatures, FeatureReader, FeaturesUnavailableError, history_of
 from activation.serving.live_state import LiveState, Snapshot
 from activation.serving.subscribers import Subscriber, find_subscriber
 from activation.serving.warehouse import Warehouse
-from feature_repo.candidates import choose_candidates
+from feature_repo.candidates import find_candidates
 from feature_repo.columns import SubscriberFeatures
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
@@ -39,7 +39,6 @@ _log = structlog.get_logger()
 
 MAX_COUNT = 100
 _WORKERS = 4
-_DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -147,9 +146,7 @@ class Recommender:
             raise _NotPersonalError(FallbackReason.NO_HISTORY, subscriber, history)
         if snapshot.contents is None:
             raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE, subscriber, history)
-        candidates, similarities = retrieve(
-            snapshot, snapshot.artefact, snapshot.contents, subscriber.consumed_content_ids, history, now
-        )
+        candidates, similarities = retrieve(snapshot, snapshot.artefact, subscriber.consumed_content_ids, history, now)
         if len(candidates) == 0:
             raise _NotPersonalError(FallbackReason.NO_HISTORY, subscriber, history)
         matrix = snapshot.contents.ranking_matrix(
@@ -212,22 +209,15 @@ def open_recommender(
 
 
 def retrieve(
-    snapshot: Snapshot,
-    artefact: Artefact,
-    contents: ContentTable,
-    consumed: frozenset[str],
-    history: History,
-    now: datetime,
+    snapshot: Snapshot, artefact: Artefact, consumed: frozenset[str], history: History, now: datetime
 ) -> tuple[Indices, Floats]:
     """What the ranker looks at of what can be shown and was not consumed, nearest first, with its dot products."""
-    similarities = artefact.embeddings @ artefact.subscriber_embedding(history, now)  # (N + 1,)
-    similarities[~snapshot.showable] = -np.inf
-    gone = consumed.union(history.content_ids)
-    similarities[[artefact.item_of[content_id] for content_id in gone if content_id in artefact.item_of]] = -np.inf
+    known = [artefact.item_of[name] for name in consumed.union(history.content_ids) if name in artefact.item_of]
+    gone = np.array(known, dtype=np.int64)
     # as many as in training: the ranker judges a candidate by its place among them
-    ages = (now.timestamp() - snapshot.published) / _DAY_SECONDS
-    found = choose_candidates(similarities, contents.week_counts, ages, artefact.manifest.candidate_count)
-    return found, similarities[found]
+    count = artefact.manifest.candidate_count
+    query = artefact.subscriber_embedding(history, now)
+    return find_candidates(artefact.nearest, query, snapshot.shelf, gone, now.timestamp(), count)
 
 
 def _version(snapshot: Snapshot) -> str | None:

@@ -85,7 +85,7 @@ def main(arguments: Sequence[str]) -> bool:
     torch.set_num_threads(settings.torch_threads)
     with console.status("the data and the peers' environment"):
         python = _environments.install(settings.var_dir, "recommenders", _peers.PACKAGES)
-        log = _movielens(settings) if options.interactions is None else read_interactions(
+        log = read_movielens(settings) if options.interactions is None else read_interactions(
             options.interactions, options.content
         )  # fmt: skip
     config = read_config(settings.two_tower_file)
@@ -109,7 +109,7 @@ def main(arguments: Sequence[str]) -> bool:
     return all(limit.is_kept for limit in limits)
 
 
-def _movielens(settings: Settings) -> LoggedInteractions:
+def read_movielens(settings: Settings) -> LoggedInteractions:
     data = load_movielens(settings)
     with tempfile.TemporaryDirectory(prefix="marquee-bench-") as folder:
         interactions, content = Path(folder) / "interactions.parquet", Path(folder) / "content.parquet"

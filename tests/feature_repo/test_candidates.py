@@ -1,15 +1,17 @@
 """What the re-ranker looks at: the nearest, the week's most consumed, the newest, and never what may not be shown."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.candidates import FRESH_DAYS, choose_candidates
+from feature_repo.candidates import FRESH_DAYS, Shelf, choose_candidates, find_candidates
+from feature_repo.nearest import Nearest
 
 _HIDDEN = -np.inf
 _SIMILARITIES = np.array([_HIDDEN, 0.9, 0.8, 0.7, 0.6], dtype=np.float32)
 _NEVER = np.zeros(5, dtype=np.float32)
 _OLD = np.full(5, 1_000.0)
+_NOW = 1_772_000_000.0
 
 
 def test_the_nearest_and_the_weeks_come_together_nearest_first() -> None:
@@ -65,3 +67,41 @@ def test_nobody_better_is_left_out(rows: list[tuple[float, int, float]], count: 
     if len(outside):
         assert len(nearest) == count
         assert similarities[outside].max() <= nearest[-1]
+
+
+# shortlists hold 30 of each that is wanted, so that of so few contents an index finds all
+@given(seed=st.integers(0, 2**32 - 1), rows=st.integers(16, 300), count=st.integers(10, 40))
+@settings(deadline=None)
+def test_the_rule_is_one_in_training_and_in_requests_with_an_index_and_without(
+    seed: int, rows: int, count: int
+) -> None:
+    chance = np.random.default_rng(seed)
+    embeddings = chance.normal(size=(rows, 6)).astype(np.float32)
+    query = chance.normal(size=6).astype(np.float32)
+    week = np.maximum(0, chance.permutation(rows) - rows // 2).astype(np.float32)
+    # some of the future, some of this week, some of nobody knows when
+    ages = np.where(chance.random(rows) < 0.2, np.inf, chance.uniform(-2, 30, rows))
+    showable = chance.random(rows) < 0.8
+    gone = np.flatnonzero(chance.random(rows) < 0.1)
+    similarities = np.where(showable, embeddings @ query, _HIDDEN).astype(np.float32)
+    similarities[gone] = _HIDDEN
+    expected = choose_candidates(similarities, week, ages, count)
+    shelf = Shelf.of(showable, _NOW - ages * 86_400, week)
+    for indexed_from in (0, rows + 1):
+        nearest = Nearest.build(embeddings, indexed_from)
+        found, products = find_candidates(nearest, query, shelf, gone, _NOW, count)
+        assert found.tolist() == expected.tolist()
+        np.testing.assert_allclose(products, similarities[expected], atol=1e-5)
+
+
+def test_what_came_out_within_the_week_before_is_fresh_newest_first() -> None:
+    week = FRESH_DAYS * 86_400
+    published = np.array([-np.inf, _NOW - 5, _NOW + 1, _NOW - week, _NOW, _NOW - week + 1])
+    shelf = Shelf.of(np.ones(6, dtype=np.bool_), published, np.zeros(6, dtype=np.float32))
+    assert shelf.fresh(_NOW).tolist() == [4, 1, 5]
+
+
+def test_the_weeks_most_consumed_come_first_and_only_what_may_be_shown() -> None:
+    week = np.array([9, 0, 3, 7, 3, 8], dtype=np.float32)
+    showable = np.array([False, True, True, True, True, True])
+    assert Shelf.of(showable, np.full(6, -np.inf), week).trending.tolist() == [5, 3, 2, 4]

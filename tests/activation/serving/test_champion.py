@@ -151,6 +151,22 @@ def _other_embeddings(folder: Path) -> None:
     np.save(folder / "content_embeddings.npy", np.zeros((3, 4), dtype=np.float32))
 
 
+def _with_index(damage: Callable[[Path], None]) -> Callable[[Path], None]:
+    def damaged(folder: Path) -> None:
+        world.add_index(folder)
+        damage(folder)
+
+    return damaged
+
+
+def _index_of_others(folder: Path) -> None:
+    """Whole and vouched for, but of other embeddings than the model's."""
+    embeddings = np.load(folder / "content_embeddings.npy")
+    np.save(folder / "content_embeddings.npy", np.tile(embeddings, (2, 1)))
+    world.add_index(folder)
+    np.save(folder / "content_embeddings.npy", embeddings)
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -158,6 +174,9 @@ def _other_embeddings(folder: Path) -> None:
         (_without("user_tower.pt2"), "lacks user_tower.pt2"),
         (_without("item_neighbours.npz"), "lacks item_neighbours.npz"),
         (_other_embeddings, "sha256"),
+        (_with_index(_without("content_index.faiss")), "lacks content_index.faiss"),
+        (_with_index(lambda folder: (folder / "content_index.faiss").write_bytes(b"")), "faiss has sha256"),
+        (_index_of_others, "not an index of embeddings of shape"),
         (_manifest(files={}), "lacks content_ids.json"),
         (_manifest(candidate_count=0), "not a manifest"),
         (_manifest(embedding_size=5), "embeddings of shape"),
@@ -195,6 +214,21 @@ def test_a_content_that_came_after_the_training_is_recommended_by_what_it_says_o
     assert for_drama["n51"] > for_drama.get("n52", -np.inf)
     assert for_comedy["n52"] > for_comedy.get("n51", -np.inf)
     assert served(client) == VERSION
+
+
+def test_an_index_finds_what_came_after_the_training_too(tmp_path: Path) -> None:
+    folder = world.write_artefact(tmp_path, VERSION)
+    world.add_index(folder)
+    drama = np.zeros((1, world.GENRES + 3), dtype=np.float32)
+    drama[0, 7] = 1.0
+    artefact = load_artefact(folder).with_contents(["n51"], drama, ["New"])
+    allowed = np.zeros(world.CONTENT_COUNT + 2, dtype=np.bool_)
+    # a comedy, and what is new
+    allowed[[artefact.item_of["c02"], artefact.item_of["n51"]]] = True
+    assert not artefact.nearest.is_exact
+    assert artefact.nearest.search(np.array([1, 0, 0, 0], dtype=np.float32), allowed, 1).tolist() == [
+        artefact.item_of["n51"]
+    ]
 
 
 def test_whoever_consumed_a_content_of_after_the_training_still_gets_a_list(

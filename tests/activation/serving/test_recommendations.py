@@ -233,6 +233,27 @@ def test_the_ranker_is_given_the_matrix_that_feature_repo_defines(house: Setting
         recommender.close()
 
 
+@pytest.mark.parametrize("subscriber_id", [world.DRAMA_LOVER, world.COMEDY_LOVER])
+def test_a_model_with_an_index_gives_the_same_list(house: Settings, subscriber_id: str) -> None:
+    def lists() -> tuple[bool, list[tuple[str, float | None, str]]]:
+        recommender = open_recommender(house)
+        try:
+            recommendation = recommender.recommend(subscriber_id, 30, "homepage", world.NOW)
+            assert recommender.snapshot.artefact is not None
+            items = [(item.content_id, item.score, item.reason) for item in recommendation.items]
+            return recommender.snapshot.artefact.nearest.is_exact, items
+        finally:
+            recommender.close()
+
+    was_exact, without_index = lists()
+    world.add_index(house.models_dir / VERSION)
+    is_exact, with_index = lists()
+    assert was_exact
+    assert not is_exact
+    assert len(with_index) >= world.CANDIDATE_COUNT
+    assert with_index == without_index
+
+
 histories = st.lists(st.sampled_from([*world.CONTENT_IDS, "c99-gone"]), min_size=1, max_size=30)
 
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from feature_repo.content_text import WORD_COUNT
 from feature_repo.materialization import materialize
+from feature_repo.nearest import Nearest
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import apply_definitions
 from marquee.settings import Settings
@@ -317,6 +318,15 @@ def write_model(
         "model_version": folder.name, "sequence_length": sequence_length, "embedding_size": embeddings.shape[1],
         "ranker_features": list(NAMES), "candidate_count": candidate_count, "files": files,
     }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def add_index(folder: Path) -> None:
+    """Give a model the index that training writes for large catalogues only."""
+    path = folder / "content_index.faiss"
+    Nearest.build(np.load(folder / "content_embeddings.npy"), indexed_from=0).save(path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
