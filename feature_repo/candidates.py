@@ -41,7 +41,7 @@ def choose_candidates(similarities: Floats, week_counts: Floats, ages: NDArray[n
 
 
 @dataclass(frozen=True, eq=False)
-class Shelf:
+class SortedCatalogue:
     """A catalogue as requests choose from it, sorted once for all of them: of a large one no request has time to.
 
     Attributes:
@@ -70,11 +70,11 @@ class Shelf:
         return self.oldest_first[first:last][::-1]
 
 
-NOTHING = Shelf.of(np.zeros(1, dtype=np.bool_), np.full(1, -np.inf), np.zeros(1, dtype=np.float32))
+NOTHING = SortedCatalogue.of(np.zeros(1, dtype=np.bool_), np.full(1, -np.inf), np.zeros(1, dtype=np.float32))
 
 
 def find_candidates(
-    nearest: Nearest, query: Floats, shelf: Shelf, gone: Indices, moment: float, count: int
+    nearest: Nearest, query: Floats, catalogue: SortedCatalogue, gone: Indices, moment: float, count: int
 ) -> tuple[Indices, Floats]:
     """What `choose_candidates` chooses, for one request, with its dot products.  # (D,), (G,) -> (K,), (K,)
 
@@ -83,13 +83,13 @@ def find_candidates(
         gone: what may not be shown to this subscriber.
         moment: of the request, in seconds since 1970.
     """
-    allowed = shelf.showable & (shelf.published <= moment)
+    allowed = catalogue.showable & (catalogue.published <= moment)
     allowed[gone] = False
-    fresh = shelf.fresh(moment)
+    fresh = catalogue.fresh(moment)
     found = np.concatenate(
         [
             nearest.search(query, allowed, count),
-            shelf.trending[allowed[shelf.trending]][: _trending_count(count)],
+            catalogue.trending[allowed[catalogue.trending]][: _trending_count(count)],
             fresh[allowed[fresh]][: _fresh_count(count)],
         ]
     )

@@ -1,11 +1,14 @@
 """The re-ranker's inputs: one definition, for training and for requests alike.
 
-Legend: K candidates of one request, F inputs.
+Legend: K candidates of one request, F inputs, L contents of the recent sequence.
 """
 
-import numpy as np
+from dataclasses import dataclass
 
-from feature_repo.columns import ContentFeatures, Floats, SubscriberFeatures
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_repo.columns import CONTENT_TYPES, ContentFeatures, Floats, SubscriberFeatures
 
 NAMES = (
     "retrieval_score",
@@ -25,9 +28,65 @@ NAMES = (
     "is_article",
     "is_podcast",
     "subscriber_activity",
+    "type_match",
+    "daypart_type_match",
+    "hours_since_last",
 )
+# what crosses a subscriber's habits with content and moment
+CONTEXT_NAMES = ("type_match", "daypart_type_match", "hours_since_last")
+# the same for all candidates of a request, so that it says nothing of their order
+REQUEST_NAMES = ("hours_since_last",)
 # item-kNN looks at this many of the newest contents: an old one says little about what comes next
 NEIGHBOUR_WINDOW = 10
+# the newest contents that say what is consumed when; ftr_subscriber__sequence holds as many
+CONTEXT_WINDOW = 50
+_HOUR, _DAY = 3_600, 86_400
+_DAYPARTS = 8
+# of a subscriber without history
+_LONG_AGO_HOURS = 24.0 * 365
+# how many contents' worth the whole day's habit weighs beside that of one daypart
+_HABIT = 4.0
+
+
+@dataclass(frozen=True)
+class Context:
+    """The moment of a request, and what the subscriber consumed before it.
+
+    Attributes:
+        asked: seconds since 1970.
+        consumed: (L,) when, seconds since 1970, oldest first.
+        types: (L, 3) of what type, one-hot in the order of CONTENT_TYPES.
+    """
+
+    asked: int
+    consumed: NDArray[np.int64]
+    types: Floats
+
+    @property
+    def hours_since_last(self) -> float:
+        """A year where nothing was consumed; never below 0, whatever clocks say."""
+        if not len(self.consumed):
+            return _LONG_AGO_HOURS
+        return min(max(self.asked - int(self.consumed[-1]), 0) / _HOUR, _LONG_AGO_HOURS)
+
+    @property
+    def type_shares(self) -> Floats:
+        """Share of each type in what was consumed; even where nothing was.  # (3,)"""
+        if not len(self.types):
+            return np.full(len(CONTENT_TYPES), 1.0 / len(CONTENT_TYPES), dtype=np.float32)
+        shares: Floats = self.types.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return shares
+
+    @property
+    def daypart_shares(self) -> Floats:
+        """The same of the part of the day (UTC) in which the request is, drawn to the whole day's.  # (3,)"""
+        part = _DAY // _DAYPARTS
+        is_now = self.consumed % _DAY // part == self.asked % _DAY // part
+        counts = self.types[is_now].sum(axis=0, dtype=np.float64)
+        habit = self.type_shares
+        # as a difference, so that a habit without an exception is met exactly
+        shares: Floats = (habit + (counts - counts.sum() * habit) / (counts.sum() + _HABIT)).astype(np.float32)
+        return shares
 
 
 def ranking_inputs(
@@ -36,6 +95,7 @@ def ranking_inputs(
     retrieval_scores: Floats,
     neighbour_scores: Floats,
     taste_scores: Floats,
+    context: Context,
 ) -> Floats:
     """The matrix (K, F) of the candidates `contents`, columns in the order of NAMES.
 
@@ -74,6 +134,10 @@ def ranking_inputs(
         contents.types[:, 1],
         contents.types[:, 2],
         np.full(len(order), np.log1p(subscriber.interaction_count), dtype=np.float32),
+        contents.types @ context.type_shares,
+        # what this part of the day is beyond the whole day's habit
+        contents.types @ (context.daypart_shares - context.type_shares),
+        np.full(len(order), np.log1p(context.hours_since_last), dtype=np.float32),
     ]
     return np.stack(columns, axis=1).astype(np.float32)
 

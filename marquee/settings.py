@@ -155,6 +155,11 @@ class Settings(BaseSettings):
         alias="MARQUEE_TWO_TOWER_FILE",
         description="Sizes and schedule of the towers.",
     )
+    ranker_file: Path = Field(
+        PROJECT_ROOT / "training" / "ranker.yml",
+        alias="MARQUEE_RANKER_FILE",
+        description="The re-ranker: its network, the outcomes that it foresees, and how they make the order.",
+    )
     gate_file: Path = Field(
         PROJECT_ROOT / "training" / "gate.yml",
         alias="MARQUEE_GATE_FILE",

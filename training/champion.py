@@ -31,13 +31,13 @@ from training.histories import Floats
 from training.manifest import MANIFEST, Manifest
 from training.poisoning import CleanedFeatures
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
-from training.ranking_features import RankingFeatures, StoredFeatures
+from training.ranking_features import RankingFeatures, StoredFeatures, contexts
 from training.system import candidate_items
 
 _PROTOCOL = "loo"
 _MODEL = "marquee"
 
-Program = Callable[..., torch.Tensor]
+Program = Callable[..., torch.Tensor | tuple[torch.Tensor, torch.Tensor]]
 
 
 class ServedModelError(MarqueeError):
@@ -162,7 +162,8 @@ class ServedModel:
         allowed = contents.showable_at(split.cuts) & (own > 0)
         ages = contents.ages_at(split.cuts)
         candidates = candidate_items(retrieval, week, seen, allowed, ages, self.manifest.candidate_count)
-        lists = ranker.candidate_lists(features, split, candidates, retrieval, nearby, taste)
+        told = contexts(seen, split.cuts, contents)
+        lists = ranker.candidate_lists(features, split, candidates, retrieval, nearby, taste, told)
         columns = [NAMES.index(name) for name in self.manifest.ranker_features]
         scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
         for row, items in enumerate(candidates):
@@ -174,7 +175,9 @@ class ServedModel:
     def _asked(self, program: Program, *inputs: np.ndarray) -> Floats:
         try:
             with torch.inference_mode():
-                answer: Floats = program(*(torch.from_numpy(np.ascontiguousarray(one)) for one in inputs)).numpy()
+                said = program(*(torch.from_numpy(np.ascontiguousarray(one)) for one in inputs))
+            # a ranker says its order, then probabilities; one of before these were foreseen says no more than the order
+            answer: Floats = (said if isinstance(said, torch.Tensor) else said[0]).numpy()
         except Exception as error:
             raise ServedModelError(
                 f"{self.manifest.model_version} does not take the inputs of this code ({error})"

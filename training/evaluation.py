@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import roc_auc_score
 
 from training import metrics
 from training.dataset import Split
 from training.histories import Floats
 from training.ranked_lists import RankedLists, hits, shares_of, tastes
+from training.ranker import Foreseen
 
 K = 10
 
@@ -80,6 +82,34 @@ def measure(
                 MetricRow(split.protocol, ranked.model, metric, k, value, None, None, len(counts))
                 for metric, value in overall.items()
             ]
+    return rows
+
+
+def measure_chances(split: Split, model: str, foreseen: list[Foreseen], list_length: int) -> list[MetricRow]:
+    """How true the probabilities of each head are that is there, and of which both outcomes came.
+
+    `<head>_ece` and `<head>_brier` as `metrics` has them; `<head>_base_brier` is the Brier score of whoever always says
+    the share that came in the end, the best that one number can do; `<head>_auc` the chance that of two candidates the
+    right one has the higher probability.
+
+    Args:
+        list_length: how many candidates the retriever gives; it stands where others have their cutoff.
+    """
+    rows = []
+    for head in foreseen:
+        if not head.happened.any() or head.happened.all():
+            continue
+        share = float(head.happened.mean())
+        figures = {
+            "ece": metrics.calibration_error(head.chances, head.happened),
+            "brier": metrics.brier(head.chances, head.happened),
+            "base_brier": share * (1 - share),
+            "auc": float(roc_auc_score(head.happened, head.chances)),
+        }
+        rows += [
+            MetricRow(split.protocol, model, f"{head.head}_{name}", list_length, value, None, None, len(split.users))
+            for name, value in figures.items()
+        ]
     return rows
 
 

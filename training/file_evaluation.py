@@ -17,9 +17,13 @@ from training import dataset, evaluation, metrics
 from training.dataset import HOUR, Bools, Contents, Interactions, Split
 from training.evaluation import MetricRow
 from training.interaction_files import LoggedInteractions
+from training.outcomes import Outcomes
 from training.ranked_lists import RankedLists, hits, list_frame
+from training.ranker import Taught
+from training.ranker_config import RankerConfig
 from training.ranking_features import LoggedFeatures
-from training.system import Progress, fit_system, ranked_lists
+from training.shown_lists import ShownLists
+from training.system import Lessons, Progress, candidate_count, fit_system, ranked_lists
 from training.towers import TowerConfig
 
 Protocol = Literal["temporal", "loo"]
@@ -76,6 +80,7 @@ def evaluate(
     progress: Progress,
     config: TowerConfig,
     catalogue: Catalogue = "consumed",
+    ranker_config: RankerConfig | None = None,
     weights: Weights | None = None,
 ) -> FileEvaluation:
     """Fit the models on the training side and measure their lists.
@@ -83,11 +88,13 @@ def evaluate(
     Args:
         catalogue: what lists are made of and what has to be found: the contents that somebody consumed on the training
             side, or all that the files name, new ones among them.
+        ranker_config: as shipped where none is given.
         weights: with which the lists are composed, as a model of its own, where contents have tags; None: not.
 
     Raises:
         EvaluationError: nobody is left to recommend to.
     """
+    ranker_config = ranker_config or RankerConfig()
     whole = cut(log.interactions, protocol)
     is_consumed = np.bincount(whole.train.items, minlength=len(log.item_ids) + 1) > 0
     shown = is_consumed if catalogue == "consumed" else _there(log.contents, whole)
@@ -96,14 +103,23 @@ def evaluate(
     contents = replace(log.contents, is_real=shown)
     # news of the morning is old in the evening
     features = LoggedFeatures(split.train, contents, every=HOUR)
-    system = fit_system(split, cut(split.train, protocol), contents, config, features, seed, progress)
+    inner = cut(split.train, protocol)
+    taught = Outcomes.of(inner, log.interactions, int(split.train.moments.max()), ranker_config)
+    lessons = Lessons(taught, ShownLists.none(split), Taught.nothing())
+    system, _ = fit_system(split, inner, contents, config, ranker_config, lessons, features, seed, progress)
+    became = Outcomes.of(split, log.interactions, int(log.interactions.moments.max()), ranker_config)
     has_tags = bool(contents.side[:, : contents.side.shape[1] - len(CONTENT_TYPES)].any())
-    lists = ranked_lists(system, split, contents, features, max(CUTOFFS), weights if has_tags else None)
+    lists, foreseen = ranked_lists(
+        system, split, became, contents, features, max(CUTOFFS), weights if has_tags else None
+    )
     held_back = np.concatenate(whole.relevant)
     return FileEvaluation(
         split,
         lists,
-        evaluation.measure(split, lists, contents.side, int(shown.sum()), CUTOFFS),
+        [
+            *evaluation.measure(split, lists, contents.side, int(shown.sum()), CUTOFFS),
+            *evaluation.measure_chances(split, "marquee", foreseen, candidate_count(contents)),
+        ],
         _by_group(split, lists, log, is_consumed),
         float(1 - is_consumed[held_back].mean()),
     )

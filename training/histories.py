@@ -63,6 +63,14 @@ class Histories:
         bounds = np.concatenate([[0], np.cumsum(self.lengths[rows])])
         return type(self)(self.items[places], self.moments[places], self.completions[places], bounds)
 
+    def before_each(self, rows: Ints, moments: Ints) -> Self:
+        """Those of `rows`, in that order, each up to before its moment.  # (E,), (E,) nanoseconds"""
+        lengths = np.array([len(self.before(row, moment)) for row, moment in zip(rows, moments, strict=True)])
+        lengths = lengths.astype(np.int64)
+        places = _ranges(self.bounds[rows], lengths)
+        bounds = np.concatenate([[0], np.cumsum(lengths)])
+        return type(self)(self.items[places], self.moments[places], self.completions[places], bounds)
+
     def renumbered(self, number_of: Ints) -> Self:
         """The same with other item numbers, without the items that have none.  # (N + 1,), 0 where none"""
         items = number_of[self.items].astype(np.int32)

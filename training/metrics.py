@@ -1,4 +1,4 @@
-"""Ranking metrics over full lists, and their bootstrap intervals over subscribers.
+"""Ranking metrics over full lists, their bootstrap intervals over subscribers, and how true probabilities are.
 
 Definitions: binary relevance; NDCG with the ideal of min(k, relevant) hits (Järvelin and Kekäläinen 2002).
 
@@ -92,3 +92,24 @@ def miscalibration(items: NDArray[np.int64], shares: NDArray[np.float64], tastes
         return 0.0
     shown = np.stack([distribution(shares[row]) for row in items[known]])
     return float(divergence(tastes[known], shown).mean())
+
+
+def brier(chances: NDArray[np.float32], happened: NDArray[np.bool_]) -> float:
+    """Mean squared difference of a probability and what came, 0 is best (Brier 1950).  # (S,), (S,)"""
+    return float(np.mean((chances.astype(np.float64) - happened) ** 2))
+
+
+def calibration_error(chances: NDArray[np.float32], happened: NDArray[np.bool_], bins: int = 10) -> float:
+    """Expected calibration error: the mean over bins of the distance between mean probability and share that came.
+
+    sum_b n_b / n * |share_b - mean_b| (Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian
+    Binning"), over bins of equally many (Nixon et al. 2019, "Measuring Calibration in Deep Learning"): probabilities of
+    a start are small, and bins of equal width would put nearly all of them into one.  # (S,), (S,)
+    """
+    order = np.argsort(chances, kind="stable")
+    gaps = [
+        len(rows) * abs(float(happened[rows].mean()) - float(chances[rows].mean(dtype=np.float64)))
+        for rows in np.array_split(order, bins)
+        if len(rows)
+    ]
+    return sum(gaps) / len(chances)

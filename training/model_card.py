@@ -18,6 +18,7 @@ from training import charts, ranker, towers
 from training.charts import Interval, LossPoint
 from training.evaluation import K, MetricRow
 from training.manifest import CARD, LOSSES, Manifest
+from training.ranker import HEADS
 from training.segments import ATTRIBUTES, MODEL, PROTOCOL, SegmentRow, Segments
 
 _PROTOCOLS = {
@@ -106,6 +107,7 @@ def render(
         model=MODEL,
         qualities=_qualities(metrics),
         headline=_headline(metrics),
+        foreseen=_foreseen(metrics),
         personal_inputs=[name for name in ATTRIBUTES if any(name in feature for feature in manifest.ranker_features)],
         descriptions=[_description(module) for module in (towers, ranker)],
         dimensions=_by_dimension(segments.rows),
@@ -137,6 +139,17 @@ def _qualities(metrics: list[MetricRow]) -> list[Quality]:
         chart = charts.intervals(f"NDCG@{K} by model, {name.lower()}", rows, MODEL)
         found.append(Quality(name, meaning, user_count, ordered, chart))
     return found
+
+
+def _foreseen(metrics: list[MetricRow]) -> list[tuple[str, str, dict[str, float]]]:
+    """By protocol and head: how true its probabilities are."""
+    values = {(row.protocol, row.metric): row.value for row in metrics if row.model == MODEL}
+    return [
+        (name, head, {figure: values[protocol, f"{head}_{figure}"] for figure in ("ece", "brier", "base_brier", "auc")})
+        for protocol, (name, _) in _PROTOCOLS.items()
+        for head in HEADS
+        if (protocol, f"{head}_ece") in values
+    ]
 
 
 def _headline(metrics: list[MetricRow]) -> dict[str, MetricRow]:

@@ -25,22 +25,27 @@ from feature_repo.store import open_store
 from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
-from training import baselines, dataset, evaluation, model_card, poisoning, registry, segments
+from training import baselines, dataset, evaluation, model_card, poisoning, registry, segments, shown_lists
 from training.charts import LossPoint
 from training.dataset import Contents, Interactions, Split
 from training.export import export
 from training.manifest import MANIFEST, Manifest
+from training.outcomes import Outcomes
 from training.poisoning import CleanedFeatures, Sifted
 from training.processes import is_first_process
 from training.provenance import source_revision
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
+from training.ranker import Foreseen, Taught
+from training.ranker_config import read_ranker_config
 from training.ranking_features import RankingFeatures, StoredFeatures
-from training.system import Relations, System, candidate_count, fit_system, ranked_lists, tuned
+from training.shown_lists import ShownLists
+from training.system import Lessons, Relations, System, candidate_count, fit_system, ranked_lists, tuned
 from training.thresholds import load_thresholds
 from training.towers import read_config
 
 _log = structlog.get_logger()
 _LIST_LENGTH = 50
+_IMPRESSIONS = "impressions.parquet"
 _FALLBACK_LENGTH = 200
 _MINIMUM_INTERACTIONS = 200
 
@@ -55,13 +60,13 @@ class Trained:
 
     system: System
     contents: Contents
-    lists: list[tuple[Split, list[RankedLists]]]
+    lists: list[tuple[Split, list[RankedLists], list[Foreseen]]]
     fallback: dict[str, list[str]]
     losses: list[LossPoint]
 
 
 def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
-    """Extract interactions with consent up to `now`, the catalogue and the present features to Parquet.
+    """Extract interactions with consent up to `now`, what was shown, the catalogue and the present features to Parquet.
 
     What looks like poison is set aside, in a file of its own (`training.poisoning`).
 
@@ -88,6 +93,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
         )
         reference = present_subscriber_features(connection, now)
         subscribers = segments.read_subscribers(connection)
+        impressions = shown_lists.read_impressions(connection, now)
     sifted = poisoning.sift(interactions, load_thresholds(settings.gate_file).batch)
     _log.info("training.sifted", kept=len(sifted.kept), set_aside=sifted.aside["reason"].value_counts().to_dict())
     if len(sifted.kept) < _MINIMUM_INTERACTIONS:
@@ -105,6 +111,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
     contents.to_parquet(draft / "contents.parquet", index=False)
     reference.to_parquet(draft / "reference_features.parquet", index=False)
     subscribers.to_parquet(draft / "subscribers.parquet", index=False)
+    impressions.to_parquet(draft / _IMPRESSIONS, index=False)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return folder
@@ -114,8 +121,8 @@ def train_models(run_key: str, settings: Settings) -> str:
     """Fit on both splits, then take everything in; returns the version's name. What is there already is not redone."""
     folder = _work_dir(run_key, settings)
     sifted, content_frame = read_training_set(run_key, settings)
-    frame = sifted.kept
-    version = _version_name(frame, content_frame, settings)
+    frame, impressions = sifted.kept, pd.read_parquet(folder / _IMPRESSIONS)
+    version = _version_name(frame, content_frame, impressions, settings)
     if (registry.artefact_dir(version, settings) / MANIFEST).exists() or (folder / "trained.pickle").exists():
         _log.info("training.found", model_version=version)
         return version
@@ -123,8 +130,9 @@ def train_models(run_key: str, settings: Settings) -> str:
     real = frame[~frame["is_simulated"]].reset_index(drop=True)
     interactions, contents = dataset.read_frames(real, content_frame)
     everything, _ = dataset.read_frames(frame, content_frame)
+    told, _ = dataset.read_frames(real, content_frame, unknown_completion=np.nan)
     features = CleanedFeatures.of(StoredFeatures(open_store(settings), contents), sifted, content_frame)
-    trained = _fit_everything(interactions, everything, contents, features, folder, settings)
+    trained = _fit_everything(interactions, everything, told, impressions, contents, features, folder, settings)
     if is_first_process():
         draft = folder / "trained.draft"
         with draft.open("wb") as file:
@@ -137,8 +145,8 @@ def evaluate_version(run_key: str, now: datetime, settings: Settings) -> str:
     """Measure what `train_models` fitted, write the artefact and register the version; returns its name."""
     folder = _work_dir(run_key, settings)
     sifted, content_frame = read_training_set(run_key, settings)
-    frame = sifted.kept
-    version = _version_name(frame, content_frame, settings)
+    frame, impressions = sifted.kept, pd.read_parquet(folder / _IMPRESSIONS)
+    version = _version_name(frame, content_frame, impressions, settings)
     target = registry.artefact_dir(version, settings)
     if not (target / MANIFEST).exists():
         with (folder / "trained.pickle").open("rb") as file:
@@ -174,13 +182,14 @@ def clean_up(run_key: str, settings: Settings) -> None:
 def _fit_everything(
     interactions: Interactions,
     everything: Interactions,
+    told: Interactions,
+    impressions: pd.DataFrame,
     contents: Contents,
     features: RankingFeatures,
     folder: Path,
     settings: Settings,
 ) -> Trained:
-    config = read_config(settings.two_tower_file)
-
+    config, ranker_config = read_config(settings.two_tower_file), read_ranker_config(settings.ranker_file)
     losses: list[LossPoint] = []
 
     def progress(stage: str, epoch: int, loss: float) -> None:
@@ -188,6 +197,7 @@ def _fit_everything(
         _log.info("training.epoch", stage=stage, epoch=epoch, loss=round(loss, 4))
 
     lists = []
+    taught = Taught.nothing()
     calendar, last = dataset.temporal(interactions), dataset.leave_last_out(interactions)
     if not len(last.users):
         raise TrainingDataError(
@@ -201,8 +211,20 @@ def _fit_everything(
         # of a short history nobody may be there on both sides of the calendar's cut
         if split is calendar and not len(split.users):
             continue
-        system = fit_system(split, inner, contents, config, features, settings.seed, progress, folder)
-        lists.append((split, ranked_lists(system, split, contents, features, _LIST_LENGTH)))
+        # starts of the calendar's split have a future, which nobody's last one has: they teach the other's ranker, too
+        lessons = Lessons(
+            Outcomes.of(inner, told, int(split.train.moments.max()), ranker_config),
+            # lists of the calendar's days have all that was done after them
+            shown_lists.shown_lists(impressions, split, inner, contents, ranker_config)
+            if taught.shown is None
+            else ShownLists.none(split),
+            taught.without(split),
+        )
+        system, taught = fit_system(
+            split, inner, contents, config, ranker_config, lessons, features, settings.seed, progress, folder
+        )
+        became = Outcomes.of(split, told, int(told.moments.max()), ranker_config)
+        lists.append((split, *ranked_lists(system, split, became, contents, features, _LIST_LENGTH)))
     # articles and podcasts too
     tuned(system.retriever, everything, settings.seed, progress, "final: tuning")
     served = System(system.retriever, system.ranker, Relations.of(everything, len(contents.content_ids)))
@@ -236,8 +258,11 @@ def _export(
     shown_count = int(trained.contents.is_real.sum())
     metrics = [
         row
-        for split, lists in trained.lists
-        for row in evaluation.measure(split, lists, trained.contents.side, shown_count)
+        for split, lists, foreseen in trained.lists
+        for row in (
+            *evaluation.measure(split, lists, trained.contents.side, shown_count),
+            *evaluation.measure_chances(split, "marquee", foreseen, candidate_count(trained.contents)),
+        )
     ]
     config = trained.system.retriever.config
     manifest = Manifest(
@@ -249,7 +274,7 @@ def _export(
         source_revision=source_revision(),
         run_key=run_key,
         seed=settings.seed,
-        parameters=config.model_dump(),
+        parameters=_parameters(settings),
         sequence_length=config.sequence_length,
         embedding_size=config.embedding_size,
         ranker_features=NAMES,
@@ -281,7 +306,7 @@ def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
     content_ids = np.array(trained.contents.content_ids, dtype=object)
     topk: list[pd.DataFrame] = []
     relevant, seen = [], []
-    for split, lists in trained.lists:
+    for split, lists, _ in trained.lists:
         subscriber_ids = np.array(split.train.subscriber_ids, dtype=object)
         topk.extend(list_frame(split, ranked, subscriber_ids, content_ids) for ranked in lists)
         relevant.append(relevant_frame(split, subscriber_ids, content_ids))
@@ -297,14 +322,22 @@ def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
     return {"topk": pd.concat(topk), "relevant": pd.concat(relevant), "seen": pd.concat(seen)}
 
 
-def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, settings: Settings) -> str:
+def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, impressions: pd.DataFrame, settings: Settings) -> str:
     digest = hashlib.sha256()
     digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     digest.update("\n".join(contents["content_id"]).encode())
-    digest.update(
-        json.dumps([read_config(settings.two_tower_file).model_dump(), settings.seed, _code_version()]).encode()
-    )
+    digest.update(impressions.to_json(orient="values").encode())
+    digest.update(json.dumps([_parameters(settings), settings.seed, _code_version()]).encode())
     return f"{frame['occurred_at'].max():%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
+
+
+def _parameters(settings: Settings) -> dict[str, int | float | str]:
+    """Of the towers and of the re-ranker, as their files say."""
+    ranking = read_ranker_config(settings.ranker_file).model_dump()
+    return {
+        **read_config(settings.two_tower_file).model_dump(),
+        **{f"ranker_{name}": value for name, value in ranking.items()},
+    }
 
 
 def _code_version() -> str:

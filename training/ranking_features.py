@@ -8,6 +8,7 @@ Legend: E recommendations, K candidates each, N contents, G genres, T interactio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -16,8 +17,9 @@ from feast import FeatureStore
 
 from feature_repo import historical
 from feature_repo.columns import CONTENT_TYPES, ContentFeatures, SubscriberFeatures, content_features
+from feature_repo.ranking_inputs import CONTEXT_WINDOW, Context
 from training.dataset import DAY, UNKNOWN, Contents, Interactions, Split
-from training.histories import Floats, Histories, Ints
+from training.histories import SECOND, Floats, Histories, Ints
 
 # in days, as ftr_content__popularity counts them; the last is ever
 _WINDOWS = (1, 7, 28)
@@ -34,6 +36,17 @@ class RankingFeatures(Protocol):
     def candidates(self, split: Split, candidates: Ints) -> ContentFeatures:
         """Of (E, K) item numbers, as E * K rows; item 0 has none."""
         ...
+
+
+def contexts(seen: Histories, cuts: Ints, contents: Contents) -> list[Context]:
+    """The moment of each of E recommendations (nanoseconds), beside what its subscriber consumed before it."""
+    newest = seen.newest(CONTEXT_WINDOW)
+    types = contents.side[newest.items, -_TYPE_COUNT:]
+    rows = [slice(*bounds) for bounds in pairwise(newest.bounds)]
+    return [
+        Context(int(cut) // SECOND, newest.moments[row] // SECOND, types[row])
+        for row, cut in zip(rows, cuts, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,12 @@ from training import baselines, metrics, ranker, tower_fitting, towers
 from training.dataset import Bools, Contents, Interactions, Split
 from training.evaluation import K
 from training.histories import Floats, Histories, Ints
-from training.ranked_lists import RankedLists, composed, hits, joined
-from training.ranker import CANDIDATE_COUNT, CandidateLists, Ranker
-from training.ranking_features import RankingFeatures
+from training.outcomes import Outcomes
+from training.ranked_lists import RankedLists, composed, hits, joined, stacked
+from training.ranker import CANDIDATE_COUNT, CandidateLists, Foreseen, Lesson, Ranker, Started, Taught
+from training.ranker_config import RankerConfig
+from training.ranking_features import RankingFeatures, contexts
+from training.shown_lists import ShownLists
 from training.tower_fitting import Schedule
 from training.towers import TowerConfig, TwoTower
 
@@ -56,17 +59,36 @@ class System:
     relations: Relations
 
 
+@dataclass(frozen=True)
+class Lessons:
+    """What the ranker learns from beside the inner split's labels.
+
+    Attributes:
+        outcomes: what became of those labels.
+        shown: lists that were shown to subscribers.
+        earlier: what another split has taught.
+    """
+
+    outcomes: Outcomes
+    shown: ShownLists
+    earlier: Taught
+
+
 def fit_system(
     split: Split,
     inner: Split,
     contents: Contents,
     config: TowerConfig,
+    ranker_config: RankerConfig,
+    lessons: Lessons,
     features: RankingFeatures,
     seed: int,
     progress: Progress,
     checkpoints: Path | None = None,
-) -> System:
+) -> tuple[System, Taught]:
     """Fit on the training side of `split`; `inner` is a split of that side, whose labels teach the ranker.
+
+    Gives what taught the ranker beside, for another split's.
 
     Args:
         checkpoints: a folder in which a run that was broken off leaves its towers, and finds them again.
@@ -84,9 +106,9 @@ def fit_system(
         retriever, inner.train.histories(), schedule, seed,
         lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
     )  # fmt: skip
-    fitted = _fitted_ranker(retriever, inner, contents, features, seed)
+    fitted, taught = _fitted_ranker(retriever, inner, contents, ranker_config, lessons, features, seed)
     tuned(retriever, split.train, seed, progress, f"{split.protocol}: tuning")
-    return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids)))
+    return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids))), taught
 
 
 def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: Progress, name: str) -> None:
@@ -101,16 +123,19 @@ def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: 
 def ranked_lists(
     system: System,
     split: Split,
+    outcomes: Outcomes,
     contents: Contents,
     features: RankingFeatures,
     k: int,
     weights: Weights | None = None,
-) -> list[RankedLists]:
-    """Lists of the system, of its retriever alone, and of the baselines, on the same split.
+) -> tuple[list[RankedLists], list[Foreseen]]:
+    """Lists of the system, of its retriever alone, and of the baselines, on the same split; and what the system foresaw
+    of its candidates, beside what `outcomes` says became of them.
 
     Args:
         weights: with them, the system's lists come once more, composed.
     """
+    foreseen: list[list[Foreseen]] = []
     item_count = len(contents.content_ids)
     popularity = baselines.popularity(split.train, item_count)
     parts: dict[str, list[RankedLists]] = {}
@@ -129,11 +154,15 @@ def ranked_lists(
             found = np.take_along_axis(scores, items, axis=1).astype(np.float32)
             parts.setdefault(model, []).append(RankedLists(model, items, found))
         shown = _candidate_lists(retrieval, week, taste, system.relations, seen, part, contents, features)
-        judged = RankedLists("marquee", *ranker.rerank(system.ranker, shown, shown.items.shape[1]))
+        scores, chances = ranker.judged(system.ranker, shown)
+        judged = RankedLists("marquee", *ranker.best(shown.items, scores, shown.items.shape[1]))
         if weights is not None:
             parts.setdefault("composed", []).append(composed(judged, seen, contents.side, weights, k))
         parts.setdefault("marquee", []).append(RankedLists("marquee", judged.items[:, :k], judged.scores[:, :k]))
-    return [joined(lists) for lists in parts.values()]
+        foreseen.append(ranker.foreseen(shown.items, chances, part, outcomes))
+    return [joined(lists) for lists in parts.values()], [
+        Foreseen.joined(heads) for heads in zip(*foreseen, strict=True)
+    ]
 
 
 def _quality(inner: Split, contents: Contents) -> Callable[[TwoTower], float] | None:
@@ -161,10 +190,16 @@ def candidate_count(contents: Contents) -> int:
 
 
 def _fitted_ranker(
-    retriever: TwoTower, inner: Split, contents: Contents, features: RankingFeatures, seed: int
-) -> Ranker:
+    retriever: TwoTower,
+    inner: Split,
+    contents: Contents,
+    config: RankerConfig,
+    lessons: Lessons,
+    features: RankingFeatures,
+    seed: int,
+) -> tuple[Ranker, Taught]:
     if not len(inner.users):
-        return ranker.without_labels()
+        return ranker.without_labels(config), Taught.nothing()
     if len(inner.users) > _MOST_TAUGHT:
         chosen = np.random.default_rng(seed).choice(len(inner.users), _MOST_TAUGHT, replace=False)
         inner = inner.at(np.sort(chosen))
@@ -175,7 +210,39 @@ def _fitted_ranker(
         week = baselines.popularity_before(inner.train, item_count, part.cuts)
         taste = baselines.neighbour_scores(relations.weights, seen)
         lists.append(_candidate_lists(retrieval, week, taste, relations, seen, part, contents, features))
-    return ranker.fit(ranker.joined(lists), inner.relevant, seed)
+    found = ranker.joined(lists)
+    candidates = Lesson.of(found, inner.users, inner.relevant)
+    started = Started.of(found, inner.users, lessons.outcomes).with_more(lessons.earlier.started)
+    shown = _shown_lesson(retriever, lessons.shown, relations, contents, features)
+    if lessons.earlier.shown is not None:
+        shown = lessons.earlier.shown.with_more(shown)
+    return ranker.fit(candidates, shown, started, config, seed), Taught(started, shown)
+
+
+def _shown_lesson(
+    retriever: TwoTower, shown: ShownLists, relations: Relations, contents: Contents, features: RankingFeatures
+) -> Lesson | None:
+    """Inputs of what was shown, among the candidates of its moment, as a request would have them."""
+    split, item_count = shown.split, len(contents.content_ids)
+    if not len(split.users):
+        return None
+    histories = split.train.histories().before_each(split.users, split.cuts)
+    parts, targets, first = [], [], 0
+    for seen, retrieval, part in _scored(retriever, split, histories):
+        rows = slice(first, first := first + len(part.users))
+        week = baselines.popularity_before(split.train, item_count, part.cuts)
+        taste = baselines.neighbour_scores(relations.weights, seen)
+        lists = _candidate_lists(retrieval, week, taste, relations, seen, part, contents, features, shown.items[rows])
+        # only what was shown could be chosen
+        weights = np.zeros((len(part.users), item_count + 1), dtype=np.float32)
+        is_shown = np.zeros_like(weights, dtype=bool)
+        np.put_along_axis(weights, shown.items[rows], shown.weights[rows], axis=1)
+        np.put_along_axis(is_shown, shown.items[rows], True, axis=1)
+        is_shown[:, 0] = False
+        there = np.take_along_axis(is_shown, lists.items, axis=1)
+        parts.append(CandidateLists(np.where(there, lists.items, 0), lists.inputs))
+        targets.append(np.where(there, np.take_along_axis(weights, lists.items, axis=1), np.float32(0.0)))
+    return Lesson(ranker.joined(parts), split.users, stacked(targets))
 
 
 def _scored(retriever: TwoTower, split: Split, histories: Histories) -> Iterator[tuple[Histories, Floats, Split]]:
@@ -197,11 +264,26 @@ def _candidate_lists(
     split: Split,
     contents: Contents,
     features: RankingFeatures,
+    shown: Ints | None = None,
 ) -> CandidateLists:
+    """Candidates of each of the E subscribers with their inputs; `shown` (E, P) are among them whatever else is."""
     nearby = baselines.neighbour_scores(relations.similarity, seen.newest(NEIGHBOUR_WINDOW))
     allowed = contents.showable_at(split.cuts)
     chosen = candidate_items(retrieval, week, seen, allowed, contents.ages_at(split.cuts), candidate_count(contents))
-    return ranker.candidate_lists(features, split, chosen, retrieval, nearby, taste)
+    if shown is not None:
+        chosen = _with(chosen, shown, retrieval)
+    told = contexts(seen, split.cuts, contents)
+    return ranker.candidate_lists(features, split, chosen, retrieval, nearby, taste, told)
+
+
+def _with(candidates: Ints, others: Ints, retrieval: Floats) -> Ints:
+    """Both, nearest first, each once; 0 where one has fewer than another.  # (E, K), (E, P), (E, N + 1)"""
+    found = [np.unique(np.concatenate(pair)) for pair in zip(candidates, others, strict=True)]
+    together = np.zeros((len(found), max(map(len, found), default=0)), dtype=np.int64)
+    for row, items in enumerate(found):
+        items = items[items > 0]
+        together[row, : len(items)] = items[np.argsort(-retrieval[row, items], kind="stable")]
+    return together
 
 
 def candidate_items(retrieval: Floats, week: Floats, seen: Histories, allowed: Bools, ages: Floats, count: int) -> Ints:

@@ -19,6 +19,19 @@ class FallbackReason(StrEnum):
 
 
 @dataclass(frozen=True)
+class Chances:
+    """What the model foresees of one item, as probabilities; None where this version does not foresee it.
+
+    Attributes:
+        finish, comes_back: of a subscriber who starts it.
+    """
+
+    start: float | None
+    finish: float | None
+    comes_back: float | None
+
+
+@dataclass(frozen=True)
 class RecommendedItem:
     content_id: str
     title: str
@@ -28,6 +41,7 @@ class RecommendedItem:
     reason: str
     is_simulated: bool = False
     is_pinned: bool = False  # put at its place by editors
+    chances: Chances | None = None  # None on a list that no model made
 
 
 @dataclass(frozen=True)

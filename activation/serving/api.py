@@ -72,6 +72,14 @@ class _FromAnswer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
 
+class ChancesOut(_FromAnswer):
+    """What the model foresees, as calibrated probabilities; null where this version does not foresee it."""
+
+    start: float | None = Field(description="Of being started, among the candidates of this request.")
+    finish: float | None = Field(description="Of being finished, once it is started.")
+    comes_back: float | None = Field(description="Of the subscriber's return within days, once it is started.")
+
+
 class ItemOut(_FromAnswer):
     """One title, and why it is there."""
 
@@ -83,6 +91,7 @@ class ItemOut(_FromAnswer):
     reason: str = Field(examples=["because you watched Fargo", "popular this week"])
     is_simulated: bool = Field(description="Whether this title was made up for the demo.")
     is_pinned: bool = Field(description="Whether editors put it at its place.")
+    chances: ChancesOut | None = Field(None, description="Null where no model made the list.")
 
 
 class RecommendationOut(_FromAnswer):

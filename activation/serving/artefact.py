@@ -39,6 +39,8 @@ _SERVED = (
 )
 # only a large catalogue has one
 _INDEX = "content_index.faiss"
+# probabilities of a candidate: to be started, to be finished, to be followed by a return
+_HEAD_COUNT = 3
 
 
 class ArtefactError(MarqueeError):
@@ -112,7 +114,7 @@ class Artefact:
     trained_count: int
     _content_tower: FeatureTower = field(repr=False)
     _tower: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = field(repr=False)
-    _ranker: Callable[[torch.Tensor], torch.Tensor] = field(repr=False)
+    _ranker: Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, torch.Tensor]] = field(repr=False)
 
     @property
     def model_version(self) -> str:
@@ -156,11 +158,18 @@ class Artefact:
             embedding: Floats = self._tower(items, seconds, fractions, torch.tensor([int(now.timestamp())])).numpy()[0]
         return embedding
 
-    def rank(self, matrix: Floats) -> Floats:  # (K, F) -> (K,)
-        """One score a candidate, higher is better."""
+    def rank(self, matrix: Floats) -> tuple[Floats, Floats]:  # (K, F) -> (K,), (K, 3)
+        """A score of each candidate, higher is better, and its probabilities: to be started, finished, returned after.
+
+        NaN stands for what this version does not foresee.
+        """
         with torch.inference_mode():
-            scores: Floats = self._ranker(torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32))).numpy()
-        return scores
+            answer = self._ranker(torch.from_numpy(np.ascontiguousarray(matrix, dtype=np.float32)))
+        # a version of before probabilities were foreseen has scores alone
+        if isinstance(answer, torch.Tensor):
+            return answer.numpy(), np.full((len(matrix), _HEAD_COUNT), np.nan, dtype=np.float32)
+        scores, chances = answer
+        return scores.numpy(), chances.numpy()
 
 
 def load_artefact(directory: Path) -> Artefact:
@@ -263,6 +272,8 @@ def _check_shapes(directory: Path, artefact: Artefact) -> None:
                 f"{len(artefact.content_ids)} contents and padding"
             )
     for candidates in (2, manifest.candidate_count):
-        scores = artefact.rank(np.zeros((candidates, len(manifest.ranker_features)), dtype=np.float32))
-        if scores.shape != (candidates,):
-            raise ArtefactError(f"the ranker of {directory} answers {scores.shape} for {candidates} candidates")
+        scores, chances = artefact.rank(np.zeros((candidates, len(manifest.ranker_features)), dtype=np.float32))
+        if scores.shape != (candidates,) or chances.shape != (candidates, _HEAD_COUNT):
+            raise ArtefactError(
+                f"the ranker of {directory} answers {scores.shape} and {chances.shape} for {candidates} candidates"
+            )

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +19,7 @@ from activation.serving.answers import History
 from activation.serving.artefact import Artefact, Floats, Indices
 from feature_repo.columns import ContentFeatures, SubscriberFeatures
 from feature_repo.online import read_contents, read_subscriber
-from feature_repo.ranking_inputs import NAMES, NEIGHBOUR_WINDOW, ranking_inputs
+from feature_repo.ranking_inputs import CONTEXT_WINDOW, NAMES, NEIGHBOUR_WINDOW, Context, ranking_inputs
 from feature_repo.store import close_store, open_store
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
@@ -50,15 +51,23 @@ class ContentTable:
         consumed: frozenset[str],
         candidates: Indices,
         similarities: Floats,
+        now: datetime,
     ) -> Floats:  # candidates, similarities: (K,) -> (K, F)
         """What the ranker judges the candidates by; `consumed` is all that the subscriber ever did."""
         nearby = neighbour_scores(artefact, subscriber.recent_content_ids, candidates)
         taste = taste_scores(artefact, consumed.union(subscriber.recent_content_ids), candidates)
-        matrix = ranking_inputs(subscriber, self.features.at(candidates), similarities, nearby, taste)
+        context = self._context(artefact, history_of(subscriber), now)
+        matrix = ranking_inputs(subscriber, self.features.at(candidates), similarities, nearby, taste, context)
         if artefact.manifest.ranker_features == NAMES:
             return matrix
         columns = [NAMES.index(name) for name in artefact.manifest.ranker_features]
         return matrix[:, columns]
+
+    def _context(self, artefact: Artefact, history: History, now: datetime) -> Context:
+        pairs = zip(history.content_ids, history.consumed_seconds, strict=True)
+        known = [(artefact.item_of[name], second) for name, second in pairs if name in artefact.item_of]
+        items, seconds = np.array(known[-CONTEXT_WINDOW:], dtype=np.int64).reshape(-1, 2).T
+        return Context(int(now.timestamp()), seconds, self.features.types[items])
 
 
 def neighbour_scores(

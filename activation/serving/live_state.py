@@ -84,11 +84,11 @@ class Snapshot:
         return np.array([*known, -np.inf])[self.rows]
 
     @cached_property
-    def findable(self) -> candidates.Shelf:
+    def findable(self) -> candidates.SortedCatalogue:
         """The items of the model, as candidates are chosen from them, where `contents` is."""
         if self.contents is None:
             return candidates.NOTHING
-        return candidates.Shelf.of(self.rows >= 0, self.published, self.contents.week_counts)
+        return candidates.SortedCatalogue.of(self.rows >= 0, self.published, self.contents.week_counts)
 
     def warmed(self) -> "Snapshot":
         """Itself, with every column made, so that no request pays for one."""

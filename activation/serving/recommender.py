@@ -5,10 +5,11 @@ and model allow it in time, else the popular contents with the reason.
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import isnan
 
 import numpy as np
 import psycopg
@@ -16,6 +17,7 @@ import structlog
 
 from activation.serving import composing
 from activation.serving.answers import (
+    Chances,
     FallbackReason,
     History,
     Recommendation,
@@ -223,18 +225,18 @@ class Recommender:
         if len(candidates) == 0:
             raise _NotPersonalError(FallbackReason.NO_HISTORY)
         matrix = snapshot.contents.ranking_matrix(
-            snapshot.artefact, features, subscriber.consumed_content_ids, candidates, similarities
+            snapshot.artefact, features, subscriber.consumed_content_ids, candidates, similarities, request.now
         )
-        scores = snapshot.artefact.rank(matrix)  # (K,)
+        scores, chances = snapshot.artefact.rank(matrix)  # (K,), (K, 3)
+        rows = snapshot.rows[candidates]
         pins = composing.pins_on(rules, snapshot.shelf, allowed, request.surface, request.now, request.segments)
         consumed = subscriber.consumed_content_ids.union(history.content_ids)
-        shown = composing.personal(
-            snapshot.shelf, snapshot.genres, rules, snapshot.rows[candidates], scores, consumed, pins, request.count
-        )
+        shown = composing.personal(snapshot.shelf, snapshot.genres, rules, rows, scores, consumed, pins, request.count)
         explained = reasons(
             snapshot.artefact, snapshot.catalogue, history, snapshot.items[shown.rows], shown.pin_reasons
         )
-        return _answer(request, allowed, shown, explained, snapshot.artefact.model_version, None)
+        foreseen = dict(zip(rows.tolist(), map(_chances, chances.tolist()), strict=True))
+        return _answer(request, allowed, shown, explained, foreseen, snapshot.artefact.model_version, None)
 
     def _subscriber(self, request: _Request) -> Subscriber:
         if request.subscriber_id is None and request.anonymous_id is None:
@@ -313,7 +315,7 @@ def _fallback(request: _Request, reason: FallbackReason) -> Answer:
         else NEWEST_FIRST
         for place, row in enumerate(shown.rows.tolist())
     ]
-    return _answer(request, allowed, shown, explained, None, reason)
+    return _answer(request, allowed, shown, explained, {}, None, reason)
 
 
 def _answer(
@@ -321,12 +323,13 @@ def _answer(
     allowed: Bools,
     shown: composing.Composed,
     explained: list[str],
+    foreseen: Mapping[int, Chances],
     model_version: str | None,
     fallback_reason: FallbackReason | None,
 ) -> Answer:
     contents = request.snapshot.shelf.contents
     items = tuple(
-        _item(contents[row], reason, score, place in shown.pins)
+        _item(contents[row], reason, score, place in shown.pins, foreseen.get(row))
         for place, (row, score, reason) in enumerate(zip(shown.rows.tolist(), shown.scores, explained, strict=True))
     )
     recommendation = Recommendation(
@@ -341,7 +344,13 @@ def _answer(
     return Answer(recommendation, request.snapshot, request.history, allowed)
 
 
-def _item(content: Content, reason: str, score: float | None, is_pinned: bool) -> RecommendedItem:
+def _chances(row: list[float]) -> Chances:
+    return Chances(*(None if isnan(value) else value for value in row))
+
+
+def _item(
+    content: Content, reason: str, score: float | None, is_pinned: bool, chances: Chances | None
+) -> RecommendedItem:
     return RecommendedItem(
         content_id=content.content_id,
         title=content.title,
@@ -351,4 +360,5 @@ def _item(content: Content, reason: str, score: float | None, is_pinned: bool) -
         reason=reason,
         is_simulated=content.is_simulated,
         is_pinned=is_pinned,
+        chances=chances,
     )

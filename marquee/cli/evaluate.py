@@ -50,10 +50,11 @@ def evaluate(
     from feature_repo.list_rules import load_list_rules
     from training import file_evaluation, processes
     from training.interaction_files import read_interactions
+    from training.ranker_config import read_ranker_config
     from training.towers import read_config
 
     settings = load_settings()
-    config = read_config(settings.two_tower_file)
+    config, ranker_config = read_config(settings.two_tower_file), read_ranker_config(settings.ranker_file)
     weights = load_list_rules(settings.list_rules_file).list_weights
     torch.set_num_threads(settings.torch_threads)
     processes.join_processes()
@@ -67,7 +68,7 @@ def evaluate(
         def show(stage: str, epoch: int, loss: float) -> None:
             bars.update(task, description=f"{stage}, epoch {epoch + 1}", loss=f"loss {loss:.3f}")
 
-        found = file_evaluation.evaluate(log, protocol, seed, show, config, catalogue, weights)
+        found = file_evaluation.evaluate(log, protocol, seed, show, config, catalogue, ranker_config, weights)
     if processes.is_first_process():
         _show(found, log, model, topk_out)
     processes.leave_processes()
@@ -78,6 +79,7 @@ def _show(found: "FileEvaluation", log: "LoggedInteractions", model: str, topk_o
 
     _console.print(_table(found))
     _console.print(_variety_table(found))
+    _console.print(_chances_table(found))
     _console.print(_group_table(found, model))
     if topk_out is not None:
         lists = file_evaluation.topk(found, log, model)
@@ -105,6 +107,18 @@ def _variety_table(found: "FileEvaluation") -> Table:
     for name, figures in _by_model(found):
         shown = ("coverage", "gini", "novelty", "diversity", "miscalibration")
         table.add_row(name, *(f"{figures[metric, 10].value:.4f}" for metric in shown))
+    return table
+
+
+def _chances_table(found: "FileEvaluation") -> Table:
+    """How true the system's probabilities are, by head."""
+    columns = ("probability to", "calibration error", "Brier", "Brier of the base rate", "AUC")
+    table = Table(*columns, title="marquee's probabilities, of all candidates")
+    figures = {row.metric: row.value for row in found.rows if row.model == "marquee"}
+    for head in ("start", "finish", "return"):
+        if f"{head}_ece" in figures:
+            shown = ("ece", "brier", "base_brier", "auc")
+            table.add_row(head, *(f"{figures[f'{head}_{metric}']:.5f}" for metric in shown))
     return table
 
 

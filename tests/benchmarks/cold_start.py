@@ -24,9 +24,13 @@ from training.evaluation import K
 from training.histories import Ints
 from training.interaction_files import LoggedInteractions
 from training.metrics import Values
-from training.ranked_lists import RankedLists, hits
+from training.outcomes import Outcomes
+from training.ranked_lists import hits
+from training.ranker import Taught
+from training.ranker_config import RankerConfig
 from training.ranking_features import LoggedFeatures
-from training.system import System, fit_system, ranked_lists
+from training.shown_lists import ShownLists
+from training.system import Lessons, System, fit_system, ranked_lists
 from training.towers import TowerConfig, read_config
 
 LIMIT_USERS = 1.0
@@ -116,13 +120,19 @@ def _new_contents(log: LoggedInteractions) -> tuple[Split, Bools]:
 def _fitted(split: Split, contents: Contents, config: TowerConfig) -> System:
     features = LoggedFeatures(split.train, contents, every=HOUR)
     inner = dataset.leave_last_out(split.train)
-    return fit_system(split, inner, contents, config, features, _SEED, lambda *_: None)
+    lessons = Lessons(_outcomes(inner), ShownLists.none(split), Taught.nothing())
+    system, _ = fit_system(split, inner, contents, config, RankerConfig(), lessons, features, _SEED, lambda *_: None)
+    return system
+
+
+def _outcomes(split: Split) -> Outcomes:
+    return Outcomes.of(split, split.train, int(split.train.moments.max()), RankerConfig())
 
 
 def _lists(system: System, split: Split, contents: Contents) -> dict[str, Ints]:
     """The K best of each model, of contents that are real.  # (E, K) each"""
     features = LoggedFeatures(split.train, contents, every=HOUR)
-    found: list[RankedLists] = ranked_lists(system, split, contents, features, K)
+    found, _ = ranked_lists(system, split, _outcomes(split), contents, features, K)
     return {lists.model: lists.items for lists in found}
 
 

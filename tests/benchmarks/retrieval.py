@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from feature_repo.candidates import Shelf, find_candidates
+from feature_repo.candidates import SortedCatalogue, find_candidates
 from feature_repo.columns import Floats
 from feature_repo.nearest import INDEXED_FROM, Indices, Nearest
 
@@ -44,7 +44,7 @@ YEARS = 10
 class _World:
     embeddings: Floats  # (N, D)
     queries: Floats  # (Q, D)
-    shelf: Shelf
+    catalogue: SortedCatalogue
     gone: list[Indices]  # Q of (CONSUMED,)
     truth: list[Indices]  # Q of (COUNT,)
 
@@ -110,12 +110,12 @@ def _measure(nearest: Nearest, world: _World) -> _Found:
         for number in range(-WARM_UP, QUERIES):
             query, gone = world.queries[number], world.gone[number]
             started = time.perf_counter()
-            find_candidates(nearest, query, world.shelf, gone, MOMENT, COUNT)
+            find_candidates(nearest, query, world.catalogue, gone, MOMENT, COUNT)
             if number >= 0:
                 durations.append(1_000 * (time.perf_counter() - started))
     # apart, for what the week and the newest add must not count as found
     for query, gone, truth in zip(world.queries, world.gone, world.truth, strict=True):
-        allowed = world.shelf.showable.copy()
+        allowed = world.catalogue.showable.copy()
         allowed[gone] = False
         recalls.append(len(np.intersect1d(nearest.search(query, allowed, COUNT), truth)) / COUNT)
     return _Found(float(np.percentile(durations, 50)), float(np.percentile(durations, 99)), float(np.mean(recalls)))
@@ -144,8 +144,10 @@ def _world(embeddings: Floats, queries: Floats) -> _World:
     # a tenth of the catalogue was consumed in the week, a few contents by very many
     week_counts = np.where(chance.random(count) < 0.1, chance.zipf(1.5, count), 0).astype(np.float32)
     published = MOMENT - chance.uniform(0, YEARS * 365 * 86_400, count)
-    shelf = Shelf.of(showable, published, week_counts)
-    return _World(embeddings, queries, shelf, [rows[:CONSUMED] for rows in found], [rows[CONSUMED:] for rows in found])
+    catalogue = SortedCatalogue.of(showable, published, week_counts)
+    return _World(
+        embeddings, queries, catalogue, [rows[:CONSUMED] for rows in found], [rows[CONSUMED:] for rows in found]
+    )
 
 
 def _gaussian(count: int) -> tuple[Floats, Floats]:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_repo.candidates import FRESH_DAYS, Shelf, choose_candidates, find_candidates
+from feature_repo.candidates import FRESH_DAYS, SortedCatalogue, choose_candidates, find_candidates
 from feature_repo.nearest import Nearest
 
 _HIDDEN = -np.inf
@@ -86,10 +86,10 @@ def test_the_rule_is_one_in_training_and_in_requests_with_an_index_and_without(
     similarities = np.where(showable, embeddings @ query, _HIDDEN).astype(np.float32)
     similarities[gone] = _HIDDEN
     expected = choose_candidates(similarities, week, ages, count)
-    shelf = Shelf.of(showable, _NOW - ages * 86_400, week)
+    catalogue = SortedCatalogue.of(showable, _NOW - ages * 86_400, week)
     for indexed_from in (0, rows + 1):
         nearest = Nearest.build(embeddings, indexed_from)
-        found, products = find_candidates(nearest, query, shelf, gone, _NOW, count)
+        found, products = find_candidates(nearest, query, catalogue, gone, _NOW, count)
         assert found.tolist() == expected.tolist()
         np.testing.assert_allclose(products, similarities[expected], atol=1e-5)
 
@@ -97,11 +97,11 @@ def test_the_rule_is_one_in_training_and_in_requests_with_an_index_and_without(
 def test_what_came_out_within_the_week_before_is_fresh_newest_first() -> None:
     week = FRESH_DAYS * 86_400
     published = np.array([-np.inf, _NOW - 5, _NOW + 1, _NOW - week, _NOW, _NOW - week + 1])
-    shelf = Shelf.of(np.ones(6, dtype=np.bool_), published, np.zeros(6, dtype=np.float32))
-    assert shelf.fresh(_NOW).tolist() == [4, 1, 5]
+    catalogue = SortedCatalogue.of(np.ones(6, dtype=np.bool_), published, np.zeros(6, dtype=np.float32))
+    assert catalogue.fresh(_NOW).tolist() == [4, 1, 5]
 
 
 def test_the_weeks_most_consumed_come_first_and_only_what_may_be_shown() -> None:
     week = np.array([9, 0, 3, 7, 3, 8], dtype=np.float32)
     showable = np.array([False, True, True, True, True, True])
-    assert Shelf.of(showable, np.full(6, -np.inf), week).trending.tolist() == [5, 3, 2, 4]
+    assert SortedCatalogue.of(showable, np.full(6, -np.inf), week).trending.tolist() == [5, 3, 2, 4]

@@ -17,7 +17,7 @@ from feature_repo import definitions, historical
 from feature_repo.columns import content_features
 from feature_repo.materialization import materialize
 from feature_repo.online import GENRE_COUNT, read_contents, read_subscriber
-from feature_repo.ranking_inputs import NAMES, ranking_inputs
+from feature_repo.ranking_inputs import NAMES, Context, ranking_inputs
 from marquee.settings import Settings
 from tests.activation.serving import world
 
@@ -104,8 +104,10 @@ def test_the_ranker_sees_one_matrix_in_training_and_in_a_request(store: FeatureS
     ).to_df().set_index("content_id").loc[names].reset_index(drop=True).drop(columns="event_timestamp")  # fmt: skip
     then = content_features(pd.concat([popularity, profile], axis=1), GENRE_COUNT)
     scores = np.array([[0.3, -0.1, 0.9, 0.2], [1, 0, 0, 2], [0.1, 0.4, -0.3, 0]], dtype=np.float32)
-    in_training = ranking_inputs(subscriber, then, *scores)
-    in_a_request = ranking_inputs(read_subscriber(store, world.DRAMA_LOVER), read_contents(store, names), *scores)
+    context = Context(0, np.zeros(0, dtype=np.int64), np.zeros((0, 3), dtype=np.float32))
+    in_training = ranking_inputs(subscriber, then, *scores, context)
+    online = read_subscriber(store, world.DRAMA_LOVER), read_contents(store, names)
+    in_a_request = ranking_inputs(*online, *scores, context)
     np.testing.assert_array_equal(in_a_request, in_training)
     # not equal by being empty: both hold counts, genres and types
     for name in ("popularity", "genre_match", "is_video", "is_podcast", "subscriber_activity"):

@@ -34,20 +34,28 @@ _SEGMENTS = Segments(
 
 
 def _card(data: DataSummary = _DATA, revision: str | None = "c0ffee-dirty") -> str:
-    metrics = [
-        MetricRow(protocol, model, metric, 10, value, value - 0.01, value + 0.01, 903)
-        for protocol in ("loo", "temporal")
-        for model, value in (("item_knn", 0.0524), ("marquee", 0.1110))
-        for metric in ("ndcg", "recall", "mrr")
-    ] + [
-        MetricRow(protocol, model, "coverage", 10, 0.39, None, None, 903)
-        for protocol in ("loo", "temporal")
-        for model in ("item_knn", "marquee")
-    ]
+    metrics = (
+        [
+            MetricRow(protocol, model, metric, 10, value, value - 0.01, value + 0.01, 903)
+            for protocol in ("loo", "temporal")
+            for model, value in (("item_knn", 0.0524), ("marquee", 0.1110))
+            for metric in ("ndcg", "recall", "mrr")
+        ]
+        + [
+            MetricRow(protocol, model, "coverage", 10, 0.39, None, None, 903)
+            for protocol in ("loo", "temporal")
+            for model in ("item_knn", "marquee")
+        ]
+        + [
+            MetricRow("temporal", "marquee", f"return_{name}", 100, value, None, None, 903)
+            for name, value in (("ece", 0.01234), ("brier", 0.2), ("base_brier", 0.22), ("auc", 0.7))
+        ]
+    )
     manifest = Manifest(
         model_version="20261124T110000-0badcafe", trained_at=NOW, data_from=NOW - timedelta(days=200), data_until=NOW,
         code_version="0123456789ab", source_revision=revision, run_key="scheduled__1", seed=7,
-        parameters={"embedding_size": 64}, sequence_length=50, embedding_size=64, ranker_features=("popularity_7d",),
+        parameters={"embedding_size": 64, "ranker_finish_share": 0.9, "ranker_return_days": 7},
+        sequence_length=50, embedding_size=64, ranker_features=("popularity_7d",),
         candidate_count=100, files={},
     )  # fmt: skip
     return render(manifest, metrics, _SEGMENTS, _LOSSES, data)
@@ -68,6 +76,13 @@ def test_it_says_where_it_fails_and_how_to_make_it_again() -> None:
     assert "uneven: below 0.8" in card
     assert "git checkout c0ffee MARQUEE_SEED=7 marquee models train --as-of 2026-11-24T12:00:00+00:00" in card
     assert "git checkout" not in _card(revision=None)
+
+
+def test_it_says_how_true_the_probabilities_are_of_what_it_foresees() -> None:
+    card = " ".join(_card().split())
+    assert "returns on a later day, within 7." in card
+    assert '<th scope="row">Temporal</th><td>return</td><td class="number">0.01234</td>' in card
+    assert "<td>finish</td>" not in card
 
 
 def test_what_the_data_says_is_text_and_never_markup() -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -24,10 +24,12 @@ from feature_repo import materialization, store
 from ingestion.data_import import import_directory
 from marquee import database, dbt_runner
 from marquee.settings import Settings
-from training import dataset, export, gate, pipeline, registry, system, verdicts
+from training import dataset, export, gate, pipeline, registry, shown_lists, system, verdicts
 from training.champion import ServedModel, same_window
 from training.checks import STEPS
 from training.manifest import CARD, LOSSES, MANIFEST, Manifest, checksum
+from training.outcomes import Outcomes
+from training.ranker_config import RankerConfig
 from training.ranking_features import LoggedFeatures, StoredFeatures
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -61,7 +63,8 @@ def _write_files(folder: Path) -> Path:
                 "user_id": person,
                 "content_id": titles[(first + step) % _CONTENTS],
                 "occurred_at": (NOW - timedelta(days=80 - start - step, minutes=step)).isoformat(),
-                "watched_fraction": 0.9,
+                # what has an even number is seen to its end, the other half is not
+                "watched_fraction": 0.95 if (first + step) % 2 == 0 else 0.6,
             }
             for step in range(_EVENTS)
         ]
@@ -86,14 +89,32 @@ class Run:
 @pytest.fixture(scope="module")
 def run(make_database: Callable[[], str], tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("own")
-    settings = Settings(var_dir=folder / "var", database_url=SecretStr(make_database()))
+    # sixty people have few outcomes
+    (folder / "ranker.yml").write_text("least_outcomes: 60\nleast_rare_outcomes: 20\nleast_impressions: 30\n")
+    settings = Settings(
+        var_dir=folder / "var", database_url=SecretStr(make_database()), ranker_file=folder / "ranker.yml"
+    )
     import_directory(_write_files(folder / "files"), NOW, settings, assume_consent=True)
     dbt_runner.build(settings, NOW)
     store.apply_definitions(settings)
     materialization.materialize("run-1", NOW, settings)
+    _show_lists(settings)
     pipeline.build_training_set("run-1", NOW, settings)
     pipeline.train_models("run-1", settings)
     return Run(settings, pipeline.evaluate_version("run-1", NOW, settings))
+
+
+def _show_lists(settings: Settings) -> None:
+    """An hour before each event, a list with its content at the third place; every tenth list was nobody's own."""
+    with database.connect(settings) as connection:
+        connection.execute(
+            "insert into activation.impressions "
+            "(request_id, subscriber_id, surface, is_fallback, content_ids, shown_at) "
+            "select gen_random_uuid(), subscriber_id, 'homepage/for_you', row_number % 10 = 0, "
+            "array['c-' || (number + 20) % 50, 'c-' || (number + 30) % 50, content_id, 'c-' || (number + 10) % 50], "
+            "occurred_at - interval '1 hour' from (select *, row_number() over (order by occurred_at, subscriber_id), "
+            "substr(content_id, 3)::int as number from marts.fct_interactions) as events"
+        )
 
 
 def _figure(run: Run, protocol: str, model: str) -> float:
@@ -113,6 +134,78 @@ def test_every_protocol_and_model_is_measured_with_its_interval(run: Run) -> Non
     models = ("popularity", "popularity_7d", "item_knn", "ease", "two_tower", "marquee")
     assert measured == {(protocol, model) for protocol in ("temporal", "loo") for model in models}
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows if row["metric"] == "ndcg")
+
+
+def test_what_is_finished_is_foreseen_and_its_probability_is_measured(run: Run) -> None:
+    rows = json.loads((run.folder / "evaluation" / "metrics.json").read_text())
+    figures = {(row["protocol"], row["metric"]): row["value"] for row in rows if row["model"] == "marquee"}
+    for protocol in ("temporal", "loo"):
+        assert figures[protocol, "finish_auc"] > 0.95
+    assert figures["loo", "finish_brier"] < 0.1 * figures["loo", "finish_base_brier"]
+    assert figures["loo", "start_ece"] < 0.01
+    assert "Calibration error as in Naeini" in (run.folder / CARD).read_text()
+    assert run.manifest.parameters["ranker_least_outcomes"] == 60
+
+
+def test_lists_that_were_shown_teach_the_ranker_and_are_those_of_the_day_of_the_run(run: Run) -> None:
+    folder = run.settings.models_dir / ".work" / "run-1"
+    shown = pd.read_parquet(folder / "impressions.parquet")
+    events = pd.read_parquet(folder / "interactions.parquet")
+    assert len(shown) == len(events) * 9 // 10
+    assert shown["content_ids"].map(len).eq(4).all()
+    before = NOW - timedelta(days=40)
+    pipeline.build_training_set("past", before, run.settings)
+    past = pd.read_parquet(folder.with_name("past") / "impressions.parquet")
+    # a list's day of starts is over before it is looked at
+    assert past["shown_at"].max() <= before - timedelta(days=1)
+    expected = shown[shown["shown_at"] <= pd.Timestamp(before - timedelta(days=1))]
+    pd.testing.assert_frame_equal(past, expected.reset_index(drop=True))
+    pipeline.clean_up("past", run.settings)
+
+
+def test_what_was_shown_is_judged_by_what_was_known_then(run: Run) -> None:
+    """The same lists with other features of the store after them, and with a log that ends with them, give the same."""
+    sifted, content_frame = pipeline.read_training_set("run-1", run.settings)
+    log, contents = dataset.read_frames(sifted.kept, content_frame)
+    split = dataset.temporal(log)
+    inner = dataset.temporal(split.train, share=0.9)
+    shown = pd.read_parquet(run.settings.models_dir / ".work" / "run-1" / "impressions.parquet")
+    lists = shown_lists.shown_lists(shown, split, inner, contents, RankerConfig(least_impressions=1))
+    assert len(lists.items) > 30
+    assert (np.diff(lists.split.cuts) >= 0).all()
+    trained = pd.read_pickle(run.settings.models_dir / ".work" / "run-1" / "trained.pickle")
+    relations = system.Relations.of(inner.train, len(contents.content_ids))
+    last = int(lists.split.cuts[-1])
+    with_future, without = (
+        system._shown_lesson(
+            trained.system.retriever,
+            replace(lists, split=replace(lists.split, train=known)),
+            relations,
+            contents,
+            LoggedFeatures(known, contents),
+        )
+        for known in (log, log.where(log.moments < last))
+    )
+    assert with_future is not None
+    assert without is not None
+    np.testing.assert_array_equal(with_future.lists.items, without.lists.items)
+    np.testing.assert_array_equal(with_future.lists.inputs, without.lists.inputs)
+    # what was shown, nothing else, and the third place's start
+    for items, target, places, started in zip(
+        with_future.lists.items, with_future.target, lists.items, lists.split.relevant, strict=True
+    ):
+        assert set(items[items > 0]) == set(places[places > 0])
+        assert set(items[target > 0]) == set(started)
+
+
+def test_another_ranker_file_makes_another_version(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "ranker.yml").write_text("finish_weight: 0.7\n")
+    sifted, contents = pipeline.read_training_set("run-1", run.settings)
+    other = run.settings.model_copy(update={"ranker_file": tmp_path / "ranker.yml"})
+    impressions = pd.read_parquet(run.settings.models_dir / ".work" / "run-1" / "impressions.parquet")
+    names = {pipeline._version_name(sifted.kept, contents, impressions, one) for one in (run.settings, other)}
+    assert run.version in names
+    assert len(names) == 2
 
 
 def test_processes_that_torchrun_starts_make_one_version_as_good_as_that_of_one(run: Run, tmp_path: Path) -> None:
@@ -256,8 +349,11 @@ def test_too_little_data_is_said_so(settings: Settings) -> None:
         )
         connection.execute("create table marts.dim_content (content_id text, title text, published_at timestamptz)")
         connection.execute(
+            "create table marts.dim_subscriber_redirects (former_subscriber_id text, subscriber_id text)"
+        )
+        connection.execute(
             "create table marts.dim_subscribers (subscriber_id text, is_simulated boolean, age_band text, gender text, "
-            "region text, plan text, lifecycle_stage text, occupation text)"
+            "region text, plan text, lifecycle_stage text, occupation text, has_personalization_consent boolean)"
         )
         for name in ("ftr_content__profile", "ftr_subscriber__activity", "ftr_subscriber__profile"):
             connection.execute(
@@ -324,7 +420,8 @@ def test_an_artefact_asked_again_gives_the_lists_of_the_system_that_it_holds(run
     split = dataset.leave_last_out(log)
     trained = pd.read_pickle(run.settings.models_dir / ".work" / "run-1" / "trained.pickle")
     features = LoggedFeatures(log, contents)
-    ours = system.ranked_lists(trained.system, split, contents, features, 10)[-1]
+    nothing = Outcomes.of(split, log, 0, RankerConfig())
+    ours = system.ranked_lists(trained.system, split, nothing, contents, features, 10)[0][-1]
     asked = ServedModel.load(run.folder)._lists(split, contents, features)
     np.testing.assert_array_equal(asked.items, ours.items)
     np.testing.assert_allclose(asked.scores, ours.scores, atol=1e-4)

@@ -1,6 +1,8 @@
 """What a personal list is: not consumed yet, no title twice, explained by something real, and traceable."""
 
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,9 +24,11 @@ from feature_repo.store import close_store, open_store
 from marquee.settings import Settings
 from tests.activation.serving import world
 from tests.activation.serving.conftest import VERSION, HouseTemplate
+from tests.training.columns import contents as training_contents
 from tests.waiting import wait_until
 from training import baselines, towers
 from training.histories import SECOND, Histories
+from training.ranking_features import contexts
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,24 @@ def test_a_list_follows_the_taste_and_leaves_out_what_was_consumed(client: TestC
     assert len(ids(answer)) == 8
     assert {world.genre_of(content_id) for content_id in ids(answer)} == {"drama"}
     assert not set(ids(answer)) & {"c01", "c03", "c05"}
+
+
+def test_a_title_comes_with_what_is_foreseen_of_it(client: TestClient) -> None:
+    items = ask(client, subscriber_id=world.DRAMA_LOVER, count=8)["items"]
+    assert [item["score"] for item in items] == sorted((item["score"] for item in items), reverse=True)
+    for item in items:
+        start = 1 / (1 + np.exp(-item["score"]))
+        assert item["chances"] == {"start": pytest.approx(start, rel=1e-4), "finish": 0.5, "comes_back": None}
+    assert all(item["chances"] is None for item in ask(client)["items"])
+
+
+def test_a_version_of_before_probabilities_is_served_in_its_order(artefact: Artefact, tmp_path: Path) -> None:
+    old = world.write_artefact(tmp_path, "old", ranker=world.OrderAlone())
+    matrix = np.random.default_rng(3).normal(size=(9, len(ranking_inputs.NAMES))).astype(np.float32)
+    before, now = load_artefact(old).rank(matrix), artefact.rank(matrix)
+    np.testing.assert_array_equal(before[0], now[0])
+    assert np.isnan(before[1]).all()
+    assert before[1].shape == now[1].shape
 
 
 def test_a_former_id_is_answered_as_the_present_one_and_what_was_refused_under_it_holds(
@@ -184,6 +206,7 @@ def test_the_ranker_is_given_the_matrix_that_feature_repo_defines(house: Setting
         assert snapshot.contents is not None
         candidates = np.array([8, 2, 20, 39], dtype=np.int64)
         names = [world.CONTENT_IDS[item - 1] for item in candidates]
+        now = world.NOW + timedelta(hours=5)
         store = open_store(house)
         subscriber, contents = read_subscriber(store, world.DRAMA_LOVER), read_contents(store, names)
         close_store(store)
@@ -195,9 +218,16 @@ def test_the_ranker_is_given_the_matrix_that_feature_repo_defines(house: Setting
         # c09 was consumed too, longer ago than the sequence reaches
         taste = 0.5 * (nearby + similarity[9, candidates])
         nearby, taste = nearby.astype(np.float32), taste.astype(np.float32)
-        expected = ranking_inputs.ranking_inputs(subscriber, contents, scores, nearby, taste)
+        # as training has it, of the same history and moment
+        told = _as_training_has_it(snapshot.artefact, list(subscriber.recent_content_ids))
+        moments = np.array(subscriber.recent_consumed_seconds) * SECOND
+        catalogue = training_contents(world.CONTENT_COUNT)
+        catalogue = replace(catalogue, side=np.concatenate([snapshot.contents.features.types] * 2, axis=1))
+        (context,) = contexts(replace(told, moments=moments), np.array([now.timestamp() * SECOND], np.int64), catalogue)
+        assert len(context.consumed) == 3
+        expected = ranking_inputs.ranking_inputs(subscriber, contents, scores, nearby, taste, context)
         ever = frozenset({"c01", "c09"})
-        found = snapshot.contents.ranking_matrix(snapshot.artefact, subscriber, ever, candidates, scores)
+        found = snapshot.contents.ranking_matrix(snapshot.artefact, subscriber, ever, candidates, scores, now)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
     finally:
         recommender.close()

@@ -246,13 +246,23 @@ class _Tower(nn.Module):
 
 
 class _Ranker(nn.Module):
-    """The first input, which is the retrieval score."""
+    """The first input, which is the retrieval score; half of it is finished, of returns nothing is said."""
+
+    def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:  # (K, F) -> (K,), (K, 3)
+        start = torch.sigmoid(inputs[:, 0])
+        return inputs[:, 0] * 1.0, torch.stack([start, start * 0 + 0.5, start * torch.nan], dim=1)
+
+
+class OrderAlone(nn.Module):
+    """A ranker of before probabilities were foreseen."""
 
     def forward(self, inputs: Tensor) -> Tensor:  # (K, F) -> (K,)
         return inputs[:, 0] * 1.0
 
 
-def write_artefact(models_dir: Path, model_version: str, content_ids: Sequence[str] = CONTENT_IDS) -> Path:
+def write_artefact(
+    models_dir: Path, model_version: str, content_ids: Sequence[str] = CONTENT_IDS, ranker: nn.Module | None = None
+) -> Path:
     """A model directory in the format of docs/ARCHITECTURE.md."""
     count = len(content_ids)
     embeddings = np.zeros((count + 1, 4), dtype=np.float32)
@@ -268,7 +278,7 @@ def write_artefact(models_dir: Path, model_version: str, content_ids: Sequence[s
     side_map = np.zeros((GENRES + 3, 4), dtype=np.float32)
     side_map[7, 0] = side_map[4, 1] = 1.0
     tower = _Tower(torch.from_numpy(embeddings))
-    write_model(folder, content_ids, embeddings, similarity, tower, _Ranker(), side_map=side_map)
+    write_model(folder, content_ids, embeddings, similarity, tower, ranker or _Ranker(), side_map=side_map)
     return folder
 
 
