@@ -1,4 +1,4 @@
-"""What any recommender has to beat, and what it falls back on: popularity, of the week too, item-kNN, EASE.
+"""What any recommender has to beat, and what it falls back on: popularity, of the week too, likeness, item-kNN, EASE.
 
 Legend: N contents, U subscribers, E subscribers to recommend to.
 """
@@ -6,7 +6,8 @@ Legend: N contents, U subscribers, E subscribers to recommend to.
 import numpy as np
 from scipy import sparse
 
-from training.dataset import DAY, Bools, Interactions
+from feature_repo.content_text import WORD_COUNT
+from training.dataset import DAY, Bools, Contents, Interactions
 from training.histories import Floats, Histories, Ints
 
 # the newest of whoever consumed more: pairs grow with the square, and a million plays of one are no million opinions
@@ -14,6 +15,8 @@ _LONGEST = 1_000
 # contents that are weighed against each other, the most consumed ones: the inverse takes their number cubed
 _MOST_WEIGHED = 6_000
 _REGULARISATION = 500.0
+# of a history, for likeness: tastes move on
+_NEWEST_ALIKE = 50
 # similarities held dense at a time: 256 MiB
 _DENSE_VALUES = 2**26
 
@@ -33,6 +36,33 @@ def popularity_before(train: Interactions, item_count: int, cuts: Ints, days: in
         low, high = np.searchsorted(train.moments, [cut - days * DAY, cut])
         scores[row] = np.bincount(train.items[low:high], minlength=item_count + 1) + share
     return scores[row_of]
+
+
+def content_scores(contents: Contents, histories: Histories) -> Floats:
+    """How alike each content is to the newest of what was consumed, by tags, type and words.  # (E, N + 1)
+
+    The sum of two cosines with the sum of the history's: of side features, and of words weighted by tf-idf (Lops, de
+    Gemmis and Semeraro 2011, content-based recommender systems).
+    """
+    newest = histories.newest(_NEWEST_ALIKE)
+    shape = (len(newest), len(contents.side))
+    history = sparse.csr_matrix((np.ones(len(newest.items), dtype=np.float32), (newest.rows(), newest.items)), shape)
+    side = _unit(contents.side)
+    scores: Floats = _unit(np.asarray(history @ side)) @ side.T
+    if contents.words.shape[1]:
+        rows = np.arange(len(contents.words)).repeat(contents.words.shape[1])
+        words = sparse.csr_matrix(
+            (contents.word_weights.ravel(), (rows, contents.words.ravel())), (len(contents.words), WORD_COUNT)
+        )
+        said = history @ words
+        said = sparse.diags(1.0 / np.maximum(sparse.linalg.norm(said, axis=1), 1e-9).astype(np.float32)) @ said
+        scores += (said @ words.T).toarray()
+    return scores.astype(np.float32)
+
+
+def _unit(rows: Floats) -> Floats:
+    unit: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    return unit
 
 
 def neighbours(train: Interactions, item_count: int, neighbour_count: int = 100) -> sparse.csr_matrix:

@@ -145,12 +145,14 @@ def ranked_lists(
         scores_of = {
             "popularity": np.broadcast_to(popularity, retrieval.shape),
             "popularity_7d": week,
+            "content_based": baselines.content_scores(contents, seen),
             "item_knn": baselines.neighbour_scores(system.relations.similarity, seen),
             "ease": taste,
             "two_tower": retrieval,
         }
+        allowed = contents.showable_at(part.cuts)
         for model, scores in scores_of.items():
-            items = baselines.top_unseen(scores, seen, contents.showable_at(part.cuts), k)
+            items = baselines.top_unseen(scores, seen, allowed, k)
             found = np.take_along_axis(scores, items, axis=1).astype(np.float32)
             parts.setdefault(model, []).append(RankedLists(model, items, found))
         shown = _candidate_lists(retrieval, week, taste, system.relations, seen, part, contents, features)

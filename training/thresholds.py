@@ -13,7 +13,7 @@ from marquee.yaml_files import ConfigFile
 
 Attribute = Literal["age_band", "gender", "region", "plan", "tenure"]
 FairnessMetric = Literal["ndcg", "recall", "coverage"]
-Baseline = Literal["popularity", "popularity_7d", "item_knn", "two_tower"]
+Baseline = Literal["popularity", "popularity_7d", "content_based", "item_knn", "ease", "two_tower"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 

@@ -32,7 +32,16 @@ def evaluate(
     users: Annotated[Path | None, typer.Option(help="Parquet with user_id and properties to show figures by.")] = None,
     topk_out: Annotated[Path | None, typer.Option(help="Parquet to write: user_id, item_id, rank, score.")] = None,
     model: Annotated[
-        Literal["marquee", "marquee_composed", "two_tower", "ease", "item_knn", "popularity_7d", "popularity"],
+        Literal[
+            "marquee",
+            "marquee_composed",
+            "two_tower",
+            "ease",
+            "item_knn",
+            "content_based",
+            "popularity_7d",
+            "popularity",
+        ],
         typer.Option(help="Whose lists --topk-out has."),
     ] = "marquee",
     catalogue: Annotated[

@@ -1,12 +1,13 @@
-"""Popularity, popularity of the week and item-kNN against their definitions."""
+"""Popularity, popularity of the week, likeness, item-kNN and EASE against their definitions."""
 
 import numpy as np
 import pytest
 from sklearn.linear_model import Ridge
 
-from tests.training.columns import DAY, interactions
+from tests.training.columns import DAY, histories, interactions
+from tests.training.columns import contents as contents_of
 from training import baselines
-from training.dataset import leave_last_out
+from training.dataset import UNKNOWN, Contents, leave_last_out
 
 
 def test_popularity_of_the_week_forgets_and_looks_back_from_each_cut() -> None:
@@ -84,3 +85,20 @@ def test_what_may_be_shown_can_differ_from_one_to_the_next() -> None:
     allowed = np.array([[False, True, True, True, True], [False, True, True, False, True]])
     lists = baselines.top_unseen(np.arange(5, dtype=np.float32), split.histories(), allowed, k=2)
     assert lists.tolist() == [[4, 3], [4, 2]]
+
+
+def test_what_is_alike_by_tags_and_by_words_comes_first() -> None:
+    side = np.array([[1, 0, 1], [1, 0, 1], [0, 1, 1], [0, 1, 1]], dtype=np.float32)
+    texts = ["cat", "dog", "cat", "dog"]
+    contents = Contents.of(("a", "b", "c", "d"), side, texts, np.full(4, UNKNOWN), np.ones(4, dtype=bool))
+    scores = baselines.content_scores(contents, histories([np.array([1]), np.array([1, 4])]))
+    # tags: 1, 1, 1/2, 1/2; words: 1, 0, 1, 0
+    assert scores[0, 1:] == pytest.approx([2.0, 1.0, 1.5, 0.5])
+    # somebody with both tags and both words is as far from each
+    assert scores[1, 1:] == pytest.approx(np.full(4, scores[1, 1]))
+
+
+def test_without_words_tags_alone_say_what_is_alike() -> None:
+    scores = baselines.content_scores(contents_of(3), histories([np.array([2])]))
+    assert scores[0].argmax() == 2
+    assert scores[0, 2] == pytest.approx(1.0)

@@ -22,7 +22,16 @@ from training.towers import TowerConfig
 # two processes on two cores
 _NARROW = {"OMP_NUM_THREADS": "1", "MARQUEE_TORCH_THREADS": "1"}
 _PEOPLE, _ITEMS, _LENGTH = 80, 40, 16
-_MODELS = ("popularity", "popularity_7d", "item_knn", "ease", "two_tower", "marquee", "marquee_composed")
+_MODELS = (
+    "popularity",
+    "popularity_7d",
+    "content_based",
+    "item_knn",
+    "ease",
+    "two_tower",
+    "marquee",
+    "marquee_composed",
+)
 _QUICK = TowerConfig(embedding_size=32, sequence_length=16, block_count=1, head_count=1, epochs=12, temporal_epochs=12)
 
 

@@ -131,7 +131,7 @@ def test_what_comes_next_is_learnt_beyond_popularity(run: Run, model: str) -> No
 def test_every_protocol_and_model_is_measured_with_its_interval(run: Run) -> None:
     rows = json.loads((run.folder / "evaluation" / "metrics.json").read_text())
     measured = {(row["protocol"], row["model"]) for row in rows if row["metric"] == "ndcg"}
-    models = ("popularity", "popularity_7d", "item_knn", "ease", "two_tower", "marquee")
+    models = ("popularity", "popularity_7d", "content_based", "item_knn", "ease", "two_tower", "marquee")
     assert measured == {(protocol, model) for protocol in ("temporal", "loo") for model in models}
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows if row["metric"] == "ndcg")
 
