@@ -55,5 +55,8 @@ class WordWeights:
 
 def _counts(texts: Sequence[str]) -> sparse.csr_matrix:
     """Which words each text has."""
+    if not len(texts):
+        # of none the vectorizer would look for the first in vain
+        return sparse.csr_matrix((0, WORD_COUNT - 1), dtype=np.float64)
     hashed = HashingVectorizer(n_features=WORD_COUNT - 1, alternate_sign=False, norm=None, binary=True)
     return sparse.csr_matrix(hashed.transform(texts))

@@ -31,6 +31,11 @@ def test_without_words_there_are_no_columns() -> None:
     assert words.shape == weights.shape == (2, 0)
 
 
+def test_no_texts_have_no_words() -> None:
+    words, weights = WordWeights.of(["the cat"]).words_of([])
+    assert words.shape == weights.shape == (0, 0)
+
+
 def test_a_text_of_later_is_read_as_those_of_before() -> None:
     weighing = WordWeights.of(["the cat", "the dog", "the"])
     known, _ = weighing.words_of(["the cat"])

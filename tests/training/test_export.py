@@ -14,6 +14,7 @@ from training import ranker
 from training.dataset import Contents
 from training.export import export
 from training.manifest import MANIFEST, Manifest, checksum
+from training.ranker_config import RankerConfig
 from training.system import Relations, System
 from training.towers import TowerConfig, TwoTower
 
@@ -28,7 +29,7 @@ def _export(folder: Path, content_count: int) -> Manifest:
     contents = Contents.of(ids, side[1:], texts, published, np.ones(content_count, dtype=np.bool_))
     torch.manual_seed(1)
     nothing = sparse.csr_matrix((content_count + 1, content_count + 1))
-    system = System(TwoTower(contents, _CONFIG), ranker.without_labels(), Relations(nothing, nothing))
+    system = System(TwoTower(contents, _CONFIG), ranker.without_labels(RankerConfig()), Relations(nothing, nothing))
     manifest = Manifest(
         model_version=folder.name, trained_at=_NOW, data_from=_NOW, data_until=_NOW, code_version="1", run_key="r",
         seed=1, parameters={}, sequence_length=_CONFIG.sequence_length, embedding_size=_CONFIG.embedding_size,

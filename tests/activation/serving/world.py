@@ -299,7 +299,7 @@ def write_model(
     np.savez(
         folder / "content_tower.npz",
         side_map=np.zeros((GENRES + 3, embeddings.shape[1]), dtype=np.float32) if side_map is None else side_map,
-        word_map=np.zeros((0, embeddings.shape[1]), dtype=np.float32),
+        word_map=np.zeros((WORD_COUNT, embeddings.shape[1]), dtype=np.float32),
         rarity=np.zeros(WORD_COUNT, dtype=np.float32),
     )
     sparse.save_npz(folder / "item_neighbours.npz", sparse.csr_matrix(similarity))
