@@ -341,11 +341,6 @@ def foreseen(items: Ints, chances: Floats, split: Split, outcomes: Outcomes) -> 
     return pairs
 
 
-def rerank(model: Ranker, lists: CandidateLists, k: int) -> tuple[Ints, Floats]:
-    """The k best candidates of each list and their scores; item 0 where there were fewer.  # (E, k), (E, k)"""
-    return best(lists.items, judged(model, lists)[0], k)
-
-
 def best(items: Ints, scores: Floats, k: int) -> tuple[Ints, Floats]:
     """The k of each list with the highest scores, the first of equal ones first.  # (E, K), (E, K) -> (E, k), (E, k)"""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]

@@ -46,18 +46,23 @@ def _heads(model: Ranker, started: Started) -> np.ndarray:
         return model(torch.from_numpy(started.inputs))[1].numpy()
 
 
+def _top(model: Ranker, lists: CandidateLists, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k best of each list and their scores."""
+    return ranker.best(lists.items, ranker.judged(model, lists)[0], k)
+
+
 def test_it_finds_the_input_that_matters() -> None:
     lists, relevant = _lists(1)
     model = _fit(lists, relevant)
     unseen, wanted = _lists(2)
-    first = ranker.rerank(model, unseen, 5)[0][:, 0]
+    first = _top(model, unseen, 5)[0][:, 0]
     share = np.mean([item == answer[0] for item, answer in zip(first, wanted, strict=True)])
     assert share > 0.7  # by chance 0.05
 
 
 def test_lists_come_best_first_with_their_scores() -> None:
     lists, relevant = _lists(1)
-    items, scores = ranker.rerank(_fit(lists, relevant), lists, 7)
+    items, scores = _top(_fit(lists, relevant), lists, 7)
     assert items.shape == scores.shape == (120, 7)
     assert (np.diff(scores, axis=1) <= 0).all()
 
@@ -65,13 +70,13 @@ def test_lists_come_best_first_with_their_scores() -> None:
 def test_without_a_label_to_learn_from_the_order_of_retrieval_stays() -> None:
     lists, _ = _lists(1)
     model = _fit(lists, [np.array([99])] * 120)
-    assert (ranker.rerank(model, lists, 7)[0] == lists.items[:, :7]).all()
+    assert (_top(model, lists, 7)[0] == lists.items[:, :7]).all()
 
 
 def test_places_without_a_candidate_come_last() -> None:
     lists, relevant = _lists(1)
     lists.items[:, 10:] = 0
-    items, _ = ranker.rerank(_fit(lists, relevant), lists, 20)
+    items, _ = _top(_fit(lists, relevant), lists, 20)
     assert (items[:, :10] > 0).all()
     assert (items[:, 10:] == 0).all()
 
@@ -88,9 +93,9 @@ def test_an_input_that_never_varied_in_training_counts_for_nothing_in_use() -> N
     lists, relevant = _lists(1)
     lists.inputs[..., 7] = 3.0
     model = _fit(lists, relevant)
-    before = ranker.rerank(model, lists, 7)[0]
+    before = _top(model, lists, 7)[0]
     lists.inputs[:, ::2, 7] = 4.0
-    assert (ranker.rerank(model, lists, 7)[0] == before).all()
+    assert (_top(model, lists, 7)[0] == before).all()
 
 
 def test_whether_a_start_is_finished_is_learnt_and_calibrated() -> None:
@@ -135,11 +140,11 @@ def test_of_too_few_outcomes_a_head_says_nothing_and_changes_nothing() -> None:
         chances = ranker.judged(model, lists)[1]
         assert np.isnan(chances[..., absent]).all()
         assert not np.isnan(chances[..., 0]).any()
-    assert (ranker.rerank(_fit(lists, relevant, few), lists, 7)[0] == ranker.rerank(without, lists, 7)[0]).all()
+    assert (_top(_fit(lists, relevant, few), lists, 7)[0] == _top(without, lists, 7)[0]).all()
     # nothing but the network's own order, in which calibration turns nothing round
     with torch.inference_mode():
         plain = without.scores(torch.from_numpy(lists.inputs)).numpy()
-    assert (ranker.best(lists.items, plain, 20)[0] == ranker.rerank(without, lists, 20)[0]).all()
+    assert (ranker.best(lists.items, plain, 20)[0] == _top(without, lists, 20)[0]).all()
 
 
 def test_the_order_is_the_start_raised_by_what_may_follow() -> None:
@@ -195,12 +200,10 @@ def test_a_habit_of_the_moment_is_learnt_where_there_is_one_and_changes_nothing_
     habit = NAMES.index("daypart_type_match")
     relevant = [lists.items[row, [lists.inputs[row, :, habit].argmax()]] for row in range(400)]
     unseen, _ = _lists(2)
-    first = ranker.rerank(_fit(lists, relevant), unseen, 1)[0][:, 0] - 1
+    first = _top(_fit(lists, relevant), unseen, 1)[0][:, 0] - 1
     assert np.mean(first == unseen.inputs[..., habit].argmax(axis=1)) > 0.7
     flat = CandidateLists(lists.items, lists.inputs.copy())
     flat.inputs[..., habit] = 0.0
     steady = CandidateLists(lists.items, lists.inputs.copy())
     steady.inputs[..., habit] = 5.0
-    assert (
-        ranker.rerank(_fit(flat, relevant), flat, 20)[0] == ranker.rerank(_fit(steady, relevant), flat, 20)[0]
-    ).all()
+    assert (_top(_fit(flat, relevant), flat, 20)[0] == _top(_fit(steady, relevant), flat, 20)[0]).all()
