@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from feature_repo import composition
 from marquee.errors import MarqueeError
-from marquee.yaml_files import ConfigFile
+from marquee.yaml_files import ConfigFile, Strict
 
 AgeBand = Literal["under_25", "25_34", "35_44", "45_54", "55_plus", "unknown"]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -30,11 +30,7 @@ class ListRulesError(MarqueeError):
 _FILE = ConfigFile("MARQUEE_LIST_RULES_FILE", "feature_repo/list_rules.yml", ListRulesError)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class WeightRules(_Strict):
+class WeightRules(Strict):
     diversity: Share = 0.0
     calibration: Share = 0.0
 
@@ -45,16 +41,16 @@ class WeightRules(_Strict):
         return self
 
 
-class CapRule(_Strict):
+class CapRule(Strict):
     content_type: Literal["video", "article", "podcast"]
     at_most: Annotated[int, Field(ge=0)]
     of_first: Place
 
 
-class MaturityRules(_Strict):
-    ages: dict[Text, Annotated[int, Field(ge=0, le=99)]] = {}
-    age_bands: dict[AgeBand, Text] = {}
-    segments: dict[Text, Text] = {}
+class MaturityRules(Strict):
+    ages: dict[Text, Annotated[int, Field(ge=0, le=99)]] = Field(default_factory=dict)
+    age_bands: dict[AgeBand, Text] = Field(default_factory=dict)
+    segments: dict[Text, Text] = Field(default_factory=dict)
     shows_unrated: bool = False
 
     @model_validator(mode="after")
@@ -92,12 +88,12 @@ class MaturityRules(_Strict):
         return min([*declared, *([] if asked is None else [asked])], default=NO_LIMIT)
 
 
-class ConsumedRules(_Strict):
+class ConsumedRules(Strict):
     finished_from: Share = 0.9
     given_up_returns_after_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
 
 
-class Pin(_Strict):
+class Pin(Strict):
     """A content that stands at `place` of the lists of `surfaces` from `start` until just before `until`."""
 
     content_id: Text
@@ -120,7 +116,7 @@ class Pin(_Strict):
         return is_for and surface in self.surfaces and self.start <= now < self.until
 
 
-class ListRules(_Strict):
+class ListRules(Strict):
     """See list_rules.yml, where each field is explained. Without any, lists are the ranker's."""
 
     weights: WeightRules = WeightRules()

@@ -4,11 +4,17 @@ Legend: K candidates of one request, F inputs, L contents of the recent sequence
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from feature_repo.columns import CONTENT_TYPES, ContentFeatures, Floats, SubscriberFeatures
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Seconds = TypeVar("Seconds", int, NDArray[np.int64], "Tensor")
 
 NAMES = (
     "retrieval_score",
@@ -41,11 +47,16 @@ NEIGHBOUR_WINDOW = 10
 # the newest contents that say what is consumed when; ftr_subscriber__sequence holds as many
 CONTEXT_WINDOW = 50
 _HOUR, _DAY = 3_600, 86_400
-_DAYPARTS = 8
+DAYPARTS = 8
 # of a subscriber without history
 _LONG_AGO_HOURS = 24.0 * 365
 # how many contents' worth the whole day's habit weighs beside that of one daypart
 _HABIT = 4.0
+
+
+def daypart(seconds: Seconds) -> Seconds:
+    """Which of the DAYPARTS of a day (UTC) moments lie in, in seconds since 1970: numbers, arrays or tensors."""
+    return seconds % _DAY // (_DAY // DAYPARTS)
 
 
 @dataclass(frozen=True)
@@ -80,8 +91,7 @@ class Context:
     @property
     def daypart_shares(self) -> Floats:
         """The same of the part of the day (UTC) in which the request is, drawn to the whole day's.  # (3,)"""
-        part = _DAY // _DAYPARTS
-        is_now = self.consumed % _DAY // part == self.asked % _DAY // part
+        is_now = daypart(self.consumed) == daypart(self.asked)
         counts = self.types[is_now].sum(axis=0, dtype=np.float64)
         habit = self.type_shares
         # as a difference, so that a habit without an exception is met exactly

@@ -3,8 +3,12 @@
 Legend: N contents, U subscribers, E subscribers to recommend to.
 """
 
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 from scipy import sparse
+from scipy.sparse.linalg import norm
 
 from feature_repo.content_text import WORD_COUNT
 from training.dataset import DAY, Bools, Contents, Interactions
@@ -38,26 +42,36 @@ def popularity_before(train: Interactions, item_count: int, cuts: Ints, days: in
     return scores[row_of]
 
 
-def content_scores(contents: Contents, histories: Histories) -> Floats:
-    """How alike each content is to the newest of what was consumed, by tags, type and words.  # (E, N + 1)
+@dataclass(frozen=True)
+class Likeness:
+    """How alike contents are by tags, type and words (Lops, de Gemmis and Semeraro 2011, content-based recommenders).
 
-    The sum of two cosines with the sum of the history's: of side features, and of words weighted by tf-idf (Lops, de
-    Gemmis and Semeraro 2011, content-based recommender systems).
+    Attributes:
+        side: (N + 1, S) side features as unit vectors.
+        words: (N + 1, WORD_COUNT) weighted words, unit vectors; None where no content has any.
     """
-    newest = histories.newest(_NEWEST_ALIKE)
-    shape = (len(newest), len(contents.side))
-    history = sparse.csr_matrix((np.ones(len(newest.items), dtype=np.float32), (newest.rows(), newest.items)), shape)
-    side = _unit(contents.side)
-    scores: Floats = _unit(np.asarray(history @ side)) @ side.T
-    if contents.words.shape[1]:
-        rows = np.arange(len(contents.words)).repeat(contents.words.shape[1])
-        words = sparse.csr_matrix(
-            (contents.word_weights.ravel(), (rows, contents.words.ravel())), (len(contents.words), WORD_COUNT)
-        )
-        said = history @ words
-        said = sparse.diags(1.0 / np.maximum(sparse.linalg.norm(said, axis=1), 1e-9).astype(np.float32)) @ said
-        scores += (said @ words.T).toarray()
-    return scores.astype(np.float32)
+
+    side: Floats
+    words: sparse.csr_matrix | None
+
+    @classmethod
+    def of(cls, contents: Contents) -> Self:
+        words = None
+        if contents.words.shape[1]:
+            rows = np.arange(len(contents.words)).repeat(contents.words.shape[1])
+            places = (rows, contents.words.ravel())
+            words = sparse.csr_matrix((contents.word_weights.ravel(), places), (len(contents.words), WORD_COUNT))
+        return cls(_unit(contents.side), words)
+
+    def scores(self, histories: Histories) -> Floats:
+        """The sum of both cosines with the sum of the newest of each history.  # (E, N + 1)"""
+        history = _consumed(histories.newest(_NEWEST_ALIKE), len(self.side))
+        scores: Floats = _unit(np.asarray(history @ self.side)) @ self.side.T
+        if self.words is not None:
+            said = history @ self.words
+            said = sparse.diags(1.0 / np.maximum(norm(said, axis=1), 1e-9).astype(np.float32)) @ said
+            scores += (said @ self.words.T).toarray()
+        return scores.astype(np.float32)
 
 
 def _unit(rows: Floats) -> Floats:
@@ -113,21 +127,21 @@ def taste_weights(train: Interactions, item_count: int, kept_count: int = 100) -
 
 def neighbour_scores(similarity: sparse.csr_matrix, histories: Histories) -> Floats:
     """Sum of similarities to, or weights of, what was consumed.  # (E, N + 1)"""
-    history = sparse.csr_matrix(
-        (np.ones(len(histories.items), dtype=np.float32), (histories.rows(), histories.items)),
-        shape=(len(histories), similarity.shape[0]),
-    )
-    scores: Floats = (history @ similarity).toarray().astype(np.float32)
+    scores: Floats = (_consumed(histories, similarity.shape[0]) @ similarity).toarray().astype(np.float32)
     return scores
 
 
 def _seen(train: Interactions, item_count: int) -> sparse.csr_matrix:
     """One where somebody consumed a content.  # (U, N + 1)"""
-    newest = train.histories().newest(_LONGEST)
-    ones = np.ones(len(newest.items), dtype=np.float32)
-    seen = sparse.csr_matrix((ones, (newest.rows(), newest.items)), shape=(len(newest), item_count + 1))
+    seen = _consumed(train.histories().newest(_LONGEST), item_count + 1)
     seen.data[:] = 1.0
     return seen
+
+
+def _consumed(histories: Histories, size: int) -> sparse.csr_matrix:
+    """How often each consumed what.  # (E, size)"""
+    ones = np.ones(len(histories.items), dtype=np.float32)
+    return sparse.csr_matrix((ones, (histories.rows(), histories.items)), shape=(len(histories), size))
 
 
 def top_unseen(scores: Floats, seen: Histories, allowed: Bools, k: int) -> Ints:

@@ -152,16 +152,13 @@ class Split:
         )
 
 
-def read_frames(
-    interactions: pd.DataFrame, contents: pd.DataFrame, unknown_completion: float = 0.5
-) -> tuple[Interactions, Contents]:
+def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Interactions, Contents]:
     """Columns of the two extracts.
 
     Args:
         interactions: subscriber_id, content_id, occurred_at, watched_fraction; in the order of time, ties in the order
             of events.
         contents: content_id, content_type, title, genre_vector, published_at, is_simulated.
-        unknown_completion: what stands where nobody knows how much was consumed; ftr_subscriber__sequence has 0.5.
     """
     contents = contents.sort_values("content_id", kind="stable").reset_index(drop=True)
     content_ids = tuple(contents["content_id"])
@@ -175,7 +172,8 @@ def read_frames(
         users=users.astype(np.int32),
         items=interactions["content_id"].map(number).to_numpy(dtype=np.int32),
         moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
-        completions=interactions["watched_fraction"].astype(np.float32).fillna(unknown_completion).to_numpy(),
+        # as ftr_subscriber__sequence has it
+        completions=interactions["watched_fraction"].astype(np.float32).fillna(0.5).to_numpy(),
     )
     catalogue = Contents.of(
         content_ids,

@@ -9,7 +9,7 @@ import json
 import pickle
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def train_models(run_key: str, settings: Settings) -> str:
     real = frame[~frame["is_simulated"]].reset_index(drop=True)
     interactions, contents = dataset.read_frames(real, content_frame)
     everything, _ = dataset.read_frames(frame, content_frame)
-    told, _ = dataset.read_frames(real, content_frame, unknown_completion=np.nan)
+    told = replace(interactions, completions=real["watched_fraction"].to_numpy(dtype=np.float32))
     features = CleanedFeatures.of(StoredFeatures(open_store(settings), contents), sifted, content_frame)
     trained = _fit_everything(interactions, everything, told, impressions, contents, features, folder, settings)
     if is_first_process():

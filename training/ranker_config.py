@@ -5,10 +5,10 @@ In: a YAML file. Out: a checked `RankerConfig`. Every field is explained in the 
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from marquee.errors import MarqueeError
-from marquee.yaml_files import ConfigFile
+from marquee.yaml_files import ConfigFile, Strict
 
 
 class RankerConfigError(MarqueeError):
@@ -18,10 +18,8 @@ class RankerConfigError(MarqueeError):
 _FILE = ConfigFile("MARQUEE_RANKER_FILE", "training/ranker.yml", RankerConfigError)
 
 
-class RankerConfig(BaseModel):
+class RankerConfig(Strict):
     """See ranker.yml, which has the values in use."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hidden_size: int = Field(24, ge=1)
     dropout: float = Field(0.2, ge=0, lt=1)

@@ -136,32 +136,29 @@ def ranked_lists(
         weights: with them, the system's lists come once more, composed.
     """
     foreseen: list[list[Foreseen]] = []
-    item_count = len(contents.content_ids)
-    popularity = baselines.popularity(split.train, item_count)
+    popularity = baselines.popularity(split.train, len(contents.content_ids))
     parts: dict[str, list[RankedLists]] = {}
-    for seen, retrieval, part in _scored(system.retriever, split, split.histories()):
-        week = baselines.popularity_before(split.train, item_count, part.cuts)
-        taste = baselines.neighbour_scores(system.relations.weights, seen)
+    likeness = baselines.Likeness.of(contents)
+    for part in _parts(system.retriever, system.relations, split, split.histories(), contents):
         scores_of = {
-            "popularity": np.broadcast_to(popularity, retrieval.shape),
-            "popularity_7d": week,
-            "content_based": baselines.content_scores(contents, seen),
-            "item_knn": baselines.neighbour_scores(system.relations.similarity, seen),
-            "ease": taste,
-            "two_tower": retrieval,
+            "popularity": np.broadcast_to(popularity, part.retrieval.shape),
+            "popularity_7d": part.week,
+            "content_based": likeness.scores(part.seen),
+            "item_knn": baselines.neighbour_scores(system.relations.similarity, part.seen),
+            "ease": part.taste,
+            "two_tower": part.retrieval,
         }
-        allowed = contents.showable_at(part.cuts)
         for model, scores in scores_of.items():
-            items = baselines.top_unseen(scores, seen, allowed, k)
+            items = baselines.top_unseen(scores, part.seen, part.allowed, k)
             found = np.take_along_axis(scores, items, axis=1).astype(np.float32)
             parts.setdefault(model, []).append(RankedLists(model, items, found))
-        shown = _candidate_lists(retrieval, week, taste, system.relations, seen, part, contents, features)
+        shown = _candidate_lists(part, system.relations, contents, features)
         scores, chances = ranker.judged(system.ranker, shown)
         judged = RankedLists("marquee", *ranker.best(shown.items, scores, shown.items.shape[1]))
         if weights is not None:
-            parts.setdefault("composed", []).append(composed(judged, seen, contents.side, weights, k))
+            parts.setdefault("composed", []).append(composed(judged, part.seen, contents.side, weights, k))
         parts.setdefault("marquee", []).append(RankedLists("marquee", judged.items[:, :k], judged.scores[:, :k]))
-        foreseen.append(ranker.foreseen(shown.items, chances, part, outcomes))
+        foreseen.append(ranker.foreseen(shown.items, chances, part.split, outcomes))
     return [joined(lists) for lists in parts.values()], [
         Foreseen.joined(heads) for heads in zip(*foreseen, strict=True)
     ]
@@ -205,14 +202,9 @@ def _fitted_ranker(
     if len(inner.users) > _MOST_TAUGHT:
         chosen = np.random.default_rng(seed).choice(len(inner.users), _MOST_TAUGHT, replace=False)
         inner = inner.at(np.sort(chosen))
-    item_count = len(contents.content_ids)
-    relations = Relations.of(inner.train, item_count)
-    lists = []
-    for seen, retrieval, part in _scored(retriever, inner, inner.histories()):
-        week = baselines.popularity_before(inner.train, item_count, part.cuts)
-        taste = baselines.neighbour_scores(relations.weights, seen)
-        lists.append(_candidate_lists(retrieval, week, taste, relations, seen, part, contents, features))
-    found = ranker.joined(lists)
+    relations = Relations.of(inner.train, len(contents.content_ids))
+    parts = _parts(retriever, relations, inner, inner.histories(), contents)
+    found = ranker.joined([_candidate_lists(part, relations, contents, features) for part in parts])
     candidates = Lesson.of(found, inner.users, inner.relevant)
     started = Started.of(found, inner.users, lessons.outcomes).with_more(lessons.earlier.started)
     shown = _shown_lesson(retriever, lessons.shown, relations, contents, features)
@@ -225,18 +217,16 @@ def _shown_lesson(
     retriever: TwoTower, shown: ShownLists, relations: Relations, contents: Contents, features: RankingFeatures
 ) -> Lesson | None:
     """Inputs of what was shown, among the candidates of its moment, as a request would have them."""
-    split, item_count = shown.split, len(contents.content_ids)
+    split = shown.split
     if not len(split.users):
         return None
     histories = split.train.histories().before_each(split.users, split.cuts)
     parts, targets, first = [], [], 0
-    for seen, retrieval, part in _scored(retriever, split, histories):
-        rows = slice(first, first := first + len(part.users))
-        week = baselines.popularity_before(split.train, item_count, part.cuts)
-        taste = baselines.neighbour_scores(relations.weights, seen)
-        lists = _candidate_lists(retrieval, week, taste, relations, seen, part, contents, features, shown.items[rows])
+    for part in _parts(retriever, relations, split, histories, contents):
+        rows = slice(first, first := first + len(part.seen))
+        lists = _candidate_lists(part, relations, contents, features, shown.items[rows])
         # only what was shown could be chosen
-        weights = np.zeros((len(part.users), item_count + 1), dtype=np.float32)
+        weights = np.zeros(part.retrieval.shape, dtype=np.float32)
         is_shown = np.zeros_like(weights, dtype=bool)
         np.put_along_axis(weights, shown.items[rows], shown.weights[rows], axis=1)
         np.put_along_axis(is_shown, shown.items[rows], True, axis=1)
@@ -257,35 +247,60 @@ def _scored(retriever: TwoTower, split: Split, histories: Histories) -> Iterator
         yield seen, towers.embedded(tower, seen, part.cuts, length) @ table.T, part
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Some E subscribers of a split, and what is scored for all of their contents at once.  # (E, N + 1) each
+
+    Attributes:
+        week: how often each content was consumed in the week before.
+        taste: EASE's scores.
+        allowed: what may be shown.
+    """
+
+    split: Split
+    seen: Histories
+    retrieval: Floats
+    week: Floats
+    taste: Floats
+    allowed: Bools
+
+
+def _parts(
+    retriever: TwoTower, relations: Relations, split: Split, histories: Histories, contents: Contents
+) -> Iterator[_Part]:
+    for seen, retrieval, part in _scored(retriever, split, histories):
+        yield _Part(
+            part,
+            seen,
+            retrieval,
+            baselines.popularity_before(split.train, len(contents.content_ids), part.cuts),
+            baselines.neighbour_scores(relations.weights, seen),
+            contents.showable_at(part.cuts),
+        )
+
+
 def _candidate_lists(
-    retrieval: Floats,
-    week: Floats,
-    taste: Floats,
-    relations: Relations,
-    seen: Histories,
-    split: Split,
-    contents: Contents,
-    features: RankingFeatures,
-    shown: Ints | None = None,
+    part: _Part, relations: Relations, contents: Contents, features: RankingFeatures, shown: Ints | None = None
 ) -> CandidateLists:
     """Candidates of each of the E subscribers with their inputs; `shown` (E, P) are among them whatever else is."""
+    cuts, seen = part.split.cuts, part.seen
     nearby = baselines.neighbour_scores(relations.similarity, seen.newest(NEIGHBOUR_WINDOW))
-    allowed = contents.showable_at(split.cuts)
-    chosen = candidate_items(retrieval, week, seen, allowed, contents.ages_at(split.cuts), candidate_count(contents))
+    chosen = candidate_items(
+        part.retrieval, part.week, seen, part.allowed, contents.ages_at(cuts), candidate_count(contents)
+    )
     if shown is not None:
-        chosen = _with(chosen, shown, retrieval)
-    told = contexts(seen, split.cuts, contents)
-    return ranker.candidate_lists(features, split, chosen, retrieval, nearby, taste, told)
+        chosen = _with(chosen, shown, part.retrieval)
+    told = contexts(seen, cuts, contents)
+    return ranker.candidate_lists(features, part.split, chosen, part.retrieval, nearby, part.taste, told)
 
 
 def _with(candidates: Ints, others: Ints, retrieval: Floats) -> Ints:
     """Both, nearest first, each once; 0 where one has fewer than another.  # (E, K), (E, P), (E, N + 1)"""
-    found = [np.unique(np.concatenate(pair)) for pair in zip(candidates, others, strict=True)]
-    together = np.zeros((len(found), max(map(len, found), default=0)), dtype=np.int64)
-    for row, items in enumerate(found):
-        items = items[items > 0]
-        together[row, : len(items)] = items[np.argsort(-retrieval[row, items], kind="stable")]
-    return together
+    both = [np.unique(np.concatenate(pair)) for pair in zip(candidates, others, strict=True)]
+    found = [items[items > 0] for items in both]
+    return _filled_up(
+        [items[np.argsort(-row[items], kind="stable")] for items, row in zip(found, retrieval, strict=True)]
+    )
 
 
 def candidate_items(retrieval: Floats, week: Floats, seen: Histories, allowed: Bools, ages: Floats, count: int) -> Ints:
@@ -297,11 +312,17 @@ def candidate_items(retrieval: Floats, week: Floats, seen: Histories, allowed: B
     """
     similarities = np.where(allowed, retrieval, -np.inf)
     similarities[seen.rows(), seen.items] = -np.inf
-    found = [
-        choose_candidates(scores, np.floor(counts), days, count)
-        for scores, counts, days in zip(similarities, week, ages, strict=True)
-    ]
-    padded = np.zeros((len(found), max(map(len, found), default=0)), dtype=np.int64)
+    return _filled_up(
+        [
+            choose_candidates(scores, np.floor(counts), days, count)
+            for scores, counts, days in zip(similarities, week, ages, strict=True)
+        ]
+    )
+
+
+def _filled_up(found: list[Ints]) -> Ints:
+    """Lists as rows, 0 where one is shorter than another.  # (E, K)"""
+    rows = np.zeros((len(found), max(map(len, found), default=0)), dtype=np.int64)
     for row, items in enumerate(found):
-        padded[row, : len(items)] = items
-    return padded
+        rows[row, : len(items)] = items
+    return rows

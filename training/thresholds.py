@@ -6,10 +6,10 @@ In: a YAML file. Out: a checked `Thresholds`. Every field is explained in the fi
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from marquee.errors import MarqueeError
-from marquee.yaml_files import ConfigFile
+from marquee.yaml_files import ConfigFile, Strict
 
 Attribute = Literal["age_band", "gender", "region", "plan", "tenure"]
 FairnessMetric = Literal["ndcg", "recall", "coverage"]
@@ -25,11 +25,7 @@ class ThresholdsError(MarqueeError):
 _FILE = ConfigFile("MARQUEE_GATE_FILE", "training/gate.yml", ThresholdsError)
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MostShare(_Strict):
+class MostShare(Strict):
     """From where on a share is a warning, and from where on too much."""
 
     warn: Share
@@ -42,7 +38,7 @@ class MostShare(_Strict):
         return self
 
 
-class LeastRatio(_Strict):
+class LeastRatio(Strict):
     """Below what a ratio is a warning, and below what it is too small."""
 
     warn: Share
@@ -55,7 +51,7 @@ class LeastRatio(_Strict):
         return self
 
 
-class BatchThresholds(_Strict):
+class BatchThresholds(Strict):
     plays_an_hour: Count
     plays_a_day: Count
     plays_of_one_content_a_day: Count
@@ -66,17 +62,17 @@ class BatchThresholds(_Strict):
     least_new_interactions: Count
 
 
-class QualityThresholds(_Strict):
+class QualityThresholds(Strict):
     loo: Baseline
     temporal: Baseline
 
 
-class ChampionThresholds(_Strict):
+class ChampionThresholds(Strict):
     tolerance: Share
     least_subscribers: Annotated[int, Field(ge=2)]
 
 
-class FairnessThresholds(_Strict):
+class FairnessThresholds(Strict):
     least_subscribers: Annotated[int, Field(ge=2)]
     tenure_days: Annotated[tuple[Count, ...], Field(min_length=1)]
     attributes: Annotated[dict[Attribute, dict[FairnessMetric, LeastRatio]], Field(min_length=1)]
@@ -88,7 +84,7 @@ class FairnessThresholds(_Strict):
         return self
 
 
-class Thresholds(_Strict):
+class Thresholds(Strict):
     """See gate.yml, where each field is explained."""
 
     batch: BatchThresholds

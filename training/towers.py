@@ -13,18 +13,18 @@ from typing import Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from feature_repo.content_text import WORD_COUNT
 from feature_repo.content_tower import FeatureTower
+from feature_repo.ranking_inputs import DAYPARTS, daypart
 from marquee.errors import MarqueeError
-from marquee.yaml_files import ConfigFile
+from marquee.yaml_files import ConfigFile, Strict
 from training.dataset import Contents
 from training.histories import SECOND, Floats, Histories, Ints
 
-_DAYPARTS = 8
 # twice an octave, up to 68 years
 _TIME_BUCKETS = 64
 _ASKED_AT_ONCE = 512
@@ -37,10 +37,8 @@ class TowerConfigError(MarqueeError):
 _FILE = ConfigFile("MARQUEE_TWO_TOWER_FILE", "training/two_tower.yml", TowerConfigError)
 
 
-class TowerConfig(BaseModel):
+class TowerConfig(Strict):
     """Sizes and the schedule of training; two_tower.yml says what each is, and has the values in use."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     embedding_size: int = Field(64, ge=4)
     sequence_length: int = Field(50, ge=2)
@@ -178,7 +176,7 @@ class SubscriberTower(nn.Module):
         self.place_bias = nn.Embedding(config.sequence_length + 2, config.block_count * config.head_count)
         nn.init.zeros_(self.time_bias.weight)
         nn.init.zeros_(self.place_bias.weight)
-        self.dayparts = nn.Embedding(2 * _DAYPARTS, size)
+        self.dayparts = nn.Embedding(2 * DAYPARTS, size)
         nn.init.zeros_(self.dayparts.weight)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.block_count))
         self.norm = nn.LayerNorm(size)
@@ -282,10 +280,10 @@ class ServedTower(nn.Module):
 
 def _daypart(seconds: Tensor) -> Tensor:
     """Eight parts of a day (UTC), and whether it is Saturday or Sunday.  # int64 -> 0..15"""
-    part = (seconds % 86_400) // (86_400 // _DAYPARTS)
+    part = daypart(seconds)
     # 1 January 1970 was a Thursday
     is_weekend = ((seconds // 86_400 + 3) % 7) >= 5
-    return part + _DAYPARTS * is_weekend.long()
+    return part + DAYPARTS * is_weekend.long()
 
 
 def embed_contents(model: TwoTower) -> Floats:
@@ -295,16 +293,6 @@ def embed_contents(model: TwoTower) -> Floats:
         chunks = torch.split(torch.arange(len(model.contents.side), device=model.contents.side.device), 65_536)
         table = torch.cat([model.contents(chunk) for chunk in chunks])
     return np.array(table.cpu().numpy(), dtype=np.float32)
-
-
-def embed_subscribers(model: TwoTower, histories: Histories, asked: Ints) -> Floats:
-    """Embedding of each subscriber at the moment of a request.  # (E, D)
-
-    Args:
-        histories: of E subscribers.
-        asked: (E,) nanoseconds.
-    """
-    return embedded(served_tower(model, embed_contents(model)), histories, asked, model.config.sequence_length)
 
 
 def served_tower(model: TwoTower, table: Floats) -> Callable[[Ints, Ints, Floats, Ints], Floats]:

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from training import towers
 from training.dataset import UNKNOWN, Contents, Interactions
 from training.histories import Histories
+from training.towers import TwoTower
 
 DAY = 86_400 * 10**9
 
@@ -35,3 +37,9 @@ def contents(count: int, side_size: int = 4, seed: int = 1) -> Contents:
     side = np.random.default_rng(seed).random((count + 1, side_size)).astype(np.float32)[1:]
     ids = tuple(f"c{n}" for n in range(1, count + 1))
     return Contents.of(ids, side, [""] * count, np.full(count, UNKNOWN), np.ones(count, dtype=bool))
+
+
+def embed_subscribers(model: TwoTower, consumed: Histories, asked: np.ndarray) -> np.ndarray:
+    """Embedding of each of E subscribers at the moment of a request (nanoseconds), as lists are made.  # (E, D)"""
+    tower = towers.served_tower(model, towers.embed_contents(model))
+    return towers.embedded(tower, consumed, asked, model.config.sequence_length)

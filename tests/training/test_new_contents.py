@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from tests.training.columns import histories
+from tests.training.columns import embed_subscribers, histories
 from training import towers
 from training.dataset import UNKNOWN, Contents
 from training.histories import SECOND
@@ -26,7 +26,7 @@ def test_a_new_content_is_found_by_whoever_reads_of_its_subject() -> None:
     fit(model, histories(people), Schedule(10, 1e-2), seed=1)
     asked = np.full(2, 9 * 86_400 * SECOND)
     seen = histories([np.array([1, 2, 3]), np.array([6, 7, 8])])
-    scores = towers.embed_subscribers(model, seen, asked) @ towers.embed_contents(model).T
+    scores = embed_subscribers(model, seen, asked) @ towers.embed_contents(model).T
     assert scores[0, 11] > scores[0, 12]
     assert scores[1, 12] > scores[1, 11]
     # where it is served no towers are at hand, only what the content tower makes of features

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.training.columns import contents, histories
+from tests.training.columns import contents, embed_subscribers, histories
 from training import towers
 from training.histories import SECOND, Histories
 from training.tower_fitting import Schedule, _Competitors, fit
@@ -34,7 +34,7 @@ def _share_found(model: TwoTower) -> float:
     """How often what comes next in the cycle is the first of the list."""
     shown = _cycle(5, _COUNT)
     asked = np.full(_COUNT, 5 * 86_400 * SECOND)
-    scores = towers.embed_subscribers(model, shown, asked) @ towers.embed_contents(model).T
+    scores = embed_subscribers(model, shown, asked) @ towers.embed_contents(model).T
     scores[:, 0] = -np.inf
     expected = [(start + 5) % _COUNT + 1 for start in range(_COUNT)]
     return float((scores.argmax(axis=1) == expected).mean())
@@ -120,9 +120,7 @@ def test_what_was_given_up_at_once_is_recommended_less() -> None:
         fit(model, shown, Schedule(8, 1e-2), seed=1)
         asked = histories([np.array([1, 2, 3, 4, 5])])
         asked.completions[:] = 1.0
-        scores = (
-            towers.embed_subscribers(model, asked, np.array([5 * 86_400 * SECOND])) @ towers.embed_contents(model).T
-        )
+        scores = embed_subscribers(model, asked, np.array([5 * 86_400 * SECOND])) @ towers.embed_contents(model).T
         return float(torch.softmax(torch.from_numpy(scores[0, 1:]), 0)[5])
 
     assert chance_of_six(completion=1.0) > 0.5

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from marquee.settings import Settings
-from tests.training.columns import contents, histories
+from tests.training.columns import contents, embed_subscribers, histories
 from training import towers
 from training.histories import SECOND
 from training.towers import Dropout, TowerConfig, TowerConfigError, TwoTower
@@ -58,23 +58,22 @@ def test_windows_of_one_row_know_nothing_of_each_other() -> None:
 def test_only_the_newest_items_of_a_long_history_count() -> None:
     model = _model()
     long, short = histories([np.arange(1, 13)]), histories([np.arange(5, 13)])
-    late = towers.embed_subscribers(model, long, np.array([13 * 86_400 * SECOND]))
-    same = towers.embed_subscribers(model, short, np.array([9 * 86_400 * SECOND]))
+    late = embed_subscribers(model, long, np.array([13 * 86_400 * SECOND]))
+    same = embed_subscribers(model, short, np.array([9 * 86_400 * SECOND]))
     # the same gaps, and another weekday
     model.subscribers.dayparts.weight.data.zero_()
     late, same = (
-        towers.embed_subscribers(model, found, np.array([days * 86_400 * SECOND]))
-        for found, days in ((long, 13), (short, 9))
+        embed_subscribers(model, found, np.array([days * 86_400 * SECOND])) for found, days in ((long, 13), (short, 9))
     )
     assert late == pytest.approx(same, abs=1e-5)
 
 
 def test_padding_changes_nothing() -> None:
     model = _model()
-    together = towers.embed_subscribers(
+    together = embed_subscribers(
         model, histories([np.array([3, 4]), np.arange(1, 9), np.array([], dtype=np.int64)]), np.full(3, 10**18)
     )
-    alone = towers.embed_subscribers(model, histories([np.array([3, 4])]), np.full(1, 10**18))
+    alone = embed_subscribers(model, histories([np.array([3, 4])]), np.full(1, 10**18))
     assert together[0] == pytest.approx(alone[0], abs=1e-5)
     assert np.isfinite(together).all()
 
@@ -83,7 +82,7 @@ def test_how_long_ago_it_was_and_what_time_it_is_matter() -> None:
     model, history = _model(), histories([np.array([3, 4, 5])])
     monday = 4 * 86_400 * SECOND
     now, hour, week, saturday = (
-        towers.embed_subscribers(model, history, np.array([monday + step * SECOND]))[0]
+        embed_subscribers(model, history, np.array([monday + step * SECOND]))[0]
         for step in (0, 12 * _HOUR, 7 * 86_400, 5 * 86_400)
     )
     for other in (hour, week, saturday):
@@ -94,11 +93,11 @@ def test_how_much_was_consumed_matters_where_it_is_known() -> None:
     model, history = _model(), histories([np.array([3, 4, 5])])
     torch.nn.init.normal_(model.subscribers.completion)
     asked = np.array([10**18])
-    unknown = towers.embed_subscribers(model, history, asked)[0]
+    unknown = embed_subscribers(model, history, asked)[0]
     history.completions[:] = 0.1
-    little = towers.embed_subscribers(model, history, asked)[0]
+    little = embed_subscribers(model, history, asked)[0]
     history.completions[:] = 0.9
-    much = towers.embed_subscribers(model, history, asked)[0]
+    much = embed_subscribers(model, history, asked)[0]
     assert not np.allclose(unknown, little, atol=1e-3)
     assert not np.allclose(little, much, atol=1e-3)
 
@@ -108,7 +107,7 @@ def test_what_training_and_requests_see_of_a_history_is_the_same() -> None:
     model = _model()
     row = _states(model, [0, 3, 4, 5], [0, 0, 86_400, 2 * 86_400], [0] * 4)
     asked = np.array([(2 * 86_400 + 1) * SECOND])
-    assert towers.embed_subscribers(model, histories([np.array([3, 4, 5])]), asked)[0] == pytest.approx(
+    assert embed_subscribers(model, histories([np.array([3, 4, 5])]), asked)[0] == pytest.approx(
         row[-1].numpy(), abs=1e-5
     )
 
