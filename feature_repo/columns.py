@@ -3,7 +3,7 @@
 Legend: N contents, G genres.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -25,6 +25,7 @@ class SubscriberFeatures:
 
     Attributes:
         recent_consumed_seconds: since 1970.
+        profile: PROFILE_COLUMNS of `feature_repo.profile_codes`.
     """
 
     recent_content_ids: tuple[str, ...] = ()
@@ -35,6 +36,7 @@ class SubscriberFeatures:
     interaction_count: float = 0.0
     mean_watched_fraction_28d: float = 0.5
     genre_affinity: tuple[float, ...] = ()
+    profile: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

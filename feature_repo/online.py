@@ -9,6 +9,7 @@ import pandas as pd
 from feast import FeatureStore
 
 from feature_repo.columns import ContentFeatures, SubscriberFeatures, content_features
+from feature_repo.profile_codes import PROFILE_COLUMNS
 
 # the order of genre vectors is dbt's variable `genres`
 GENRE_COUNT = 18
@@ -21,6 +22,7 @@ def read_subscriber(store: FeatureStore, subscriber_id: str) -> SubscriberFeatur
         "ftr_subscriber__sequence:recent_watched_fractions",
         "ftr_subscriber__sequence:recent_consumed_seconds",
         "ftr_subscriber__profile:has_personalization_consent",
+        *(f"ftr_subscriber__profile:{name}" for name in PROFILE_COLUMNS),
         "ftr_subscriber__activity:interaction_count_7d",
         "ftr_subscriber__activity:interaction_count",
         "ftr_subscriber__activity:mean_watched_fraction_28d",
@@ -39,6 +41,7 @@ def read_subscriber(store: FeatureStore, subscriber_id: str) -> SubscriberFeatur
         interaction_count=float(values["interaction_count"] or 0),
         mean_watched_fraction_28d=_number(values["mean_watched_fraction_28d"], 0.5),
         genre_affinity=tuple(values["genre_affinity"] or ()),
+        profile={name: values[name] for name in PROFILE_COLUMNS},
     )
 
 

@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
+from feature_repo.profile_codes import PROFILES, ProfileCodes
 from feature_repo.ranking_inputs import NAMES, NEIGHBOUR_WINDOW
 from feature_repo.store import close_store, open_store
 from marquee.errors import MarqueeError
@@ -85,7 +85,9 @@ def same_window(
         try:
             features = CleanedFeatures.of(StoredFeatures(store, contents), sifted, content_frame)
             model = ServedModel.load(registry.artefact_dir(champion_version, settings))
-            asked = model.ndcg(split.at(np.flatnonzero(is_later)), contents, features)
+            profiles = pipeline.read_profiles(run_key, real, settings)
+            told, _ = dataset.read_frames(real, content_frame, profiles, model.codes)
+            asked = model.ndcg(dataset.leave_last_out(told).at(np.flatnonzero(is_later)), contents, features)
             found = pd.concat([found, asked.reindex(later)])
         except ServedModelError as error:
             problem = str(error)
@@ -98,7 +100,11 @@ def same_window(
 
 @dataclass(frozen=True)
 class ServedModel:
-    """An artefact as serving would ask it; what its manifest does not say is not assumed."""
+    """An artefact as serving would ask it; what its manifest does not say is not assumed.
+
+    Attributes:
+        codes: None of a version whose tower knows nothing of profiles.
+    """
 
     manifest: Manifest
     item_of: dict[str, int]
@@ -107,6 +113,7 @@ class ServedModel:
     taste: sparse.csr_matrix  # (C + 1, C + 1)
     tower: Program
     ranker: Program
+    codes: ProfileCodes | None
 
     @classmethod
     def load(cls, folder: Path) -> "ServedModel":
@@ -130,6 +137,7 @@ class ServedModel:
                 sparse.csr_matrix(sparse.load_npz(folder / "taste_weights.npz")),
                 torch.export.load(folder / "user_tower.pt2").module(),
                 torch.export.load(folder / "ranker.pt2").module(),
+                ProfileCodes.load(folder / PROFILES) if PROFILES in manifest.files else None,
             )
         except ServedModelError:
             raise
@@ -154,7 +162,7 @@ class ServedModel:
         seen = split.histories()
         # what the champion does not know is neither in its histories nor in its lists
         known = seen.renumbered(own)
-        embeddings = towers.embedded(partial(self._asked, self.tower), known, split.cuts, self.manifest.sequence_length)
+        embeddings = towers.embedded(self._tower_asked, known, split.cuts, self.manifest.sequence_length)
         retrieval = (embeddings @ self.embeddings.T)[:, own]
         nearby = baselines.neighbour_scores(self.similarity, known.newest(NEIGHBOUR_WINDOW))[:, own]
         taste = baselines.neighbour_scores(self.taste, known)[:, own]
@@ -171,6 +179,9 @@ class ServedModel:
             if len(there):
                 scores[row, there] = self._asked(self.ranker, lists.inputs[row, there][:, columns])
         return RankedLists(_MODEL, *ranker.best(candidates, scores, K))
+
+    def _tower_asked(self, *inputs: np.ndarray) -> Floats:
+        return self._asked(self.tower, *(inputs if self.codes is not None else inputs[:-1]))
 
     def _asked(self, program: Program, *inputs: np.ndarray) -> Floats:
         try:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from feature_repo.columns import CONTENT_TYPES
 from feature_repo.content_text import WordWeights
+from feature_repo.profile_codes import ProfileCodes
 from training.histories import SECOND, Floats, Histories, Ints, Items
 
 # nanoseconds
@@ -96,6 +97,8 @@ class Interactions:
         items: (M,) item numbers.
         moments: (M,) nanoseconds since the epoch.
         completions: (M,) share of the content that was consumed; NaN where nobody knows.
+        profiles: (U, F) codes of what else is known of each subscriber, as `feature_repo.profile_codes` has them.
+        profile_size: codes are below it.
     """
 
     subscriber_ids: tuple[str, ...]
@@ -103,18 +106,24 @@ class Interactions:
     items: Items
     moments: Ints
     completions: Floats
+    profiles: Ints
+    profile_size: int
 
     def where(self, chosen: Bools) -> Self:
         """The chosen ones, numbered as before."""
-        return type(self)(
-            self.subscriber_ids, self.users[chosen], self.items[chosen], self.moments[chosen], self.completions[chosen]
+        return replace(
+            self,
+            users=self.users[chosen],
+            items=self.items[chosen],
+            moments=self.moments[chosen],
+            completions=self.completions[chosen],
         )
 
     def histories(self) -> Histories:
         """Of each of the U subscribers; empty where there is nothing."""
         order = np.argsort(self.users, kind="stable")
         bounds = np.searchsorted(self.users[order], np.arange(len(self.subscriber_ids) + 1))
-        return Histories(self.items[order], self.moments[order], self.completions[order], bounds)
+        return Histories(self.items[order], self.moments[order], self.completions[order], bounds, self.profiles)
 
 
 @dataclass(frozen=True)
@@ -152,14 +161,22 @@ class Split:
         )
 
 
-def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Interactions, Contents]:
+def read_frames(
+    interactions: pd.DataFrame,
+    contents: pd.DataFrame,
+    profiles: pd.DataFrame | None = None,
+    codes: ProfileCodes | None = None,
+) -> tuple[Interactions, Contents]:
     """Columns of the two extracts.
 
     Args:
         interactions: subscriber_id, content_id, occurred_at, watched_fraction; in the order of time, ties in the order
             of events.
         contents: content_id, content_type, title, genre_vector, published_at, is_simulated.
+        profiles: by subscriber_id, what `codes` are of; nothing is known of anybody without them.
     """
+    codes = codes or ProfileCodes.none()
+    profiles = pd.DataFrame() if profiles is None else profiles
     contents = contents.sort_values("content_id", kind="stable").reset_index(drop=True)
     content_ids = tuple(contents["content_id"])
     number = {content_id: index + 1 for index, content_id in enumerate(content_ids)}
@@ -174,6 +191,8 @@ def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Int
         moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
         # as ftr_subscriber__sequence has it
         completions=interactions["watched_fraction"].astype(np.float32).fillna(0.5).to_numpy(),
+        profiles=codes.codes(profiles.reindex(subscriber_ids)),
+        profile_size=codes.size,
     )
     catalogue = Contents.of(
         content_ids,

@@ -15,6 +15,7 @@ import torch
 from scipy import sparse
 
 from feature_repo.nearest import Nearest
+from feature_repo.profile_codes import PROFILES, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
 from training.dataset import Contents
 from training.manifest import MANIFEST, Manifest, checksum
@@ -26,6 +27,7 @@ def export(
     folder: Path,
     system: System,
     contents: Contents,
+    codes: ProfileCodes,
     fallback: dict[str, list[str]],
     evaluation: dict[str, pd.DataFrame],
     metrics: list[dict[str, str | float | int | None]],
@@ -43,11 +45,12 @@ def export(
     draft = folder.with_name(f".{folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     (draft / "evaluation").mkdir(parents=True)
-    _write_programs(draft, system)
+    _write_programs(draft, system, codes)
     nearest = Nearest.build(embed_contents(system.retriever))
     np.save(draft / "content_embeddings.npy", nearest.embeddings)
     nearest.save(draft / "content_index.faiss")
     system.retriever.contents.of_features().save(draft / "content_tower.npz")
+    codes.save(draft / PROFILES)
     (draft / "content_ids.json").write_text(json.dumps(list(contents.content_ids)))
     (draft / "fallback.json").write_text(json.dumps(fallback))
     sparse.save_npz(draft / "item_neighbours.npz", system.relations.similarity)
@@ -64,7 +67,7 @@ def export(
     draft.replace(folder)
 
 
-def _write_programs(folder: Path, system: System) -> None:
+def _write_programs(folder: Path, system: System, codes: ProfileCodes) -> None:
     length = system.retriever.config.sequence_length
     batch, count = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("count", min=1, max=100_000)
     # examples of two and more, since a dimension of one would be taken for a constant
@@ -75,8 +78,9 @@ def _write_programs(folder: Path, system: System) -> None:
             torch.ones(2, length, dtype=torch.int64),
             torch.ones(2, length),
             torch.ones(2, dtype=torch.int64),
+            torch.zeros(2, codes.width, dtype=torch.int64),
         ),
-        dynamic_shapes=({0: batch}, {0: batch}, {0: batch}, {0: batch}),
+        dynamic_shapes=({0: batch},) * 5,
     )
     torch.export.save(tower, folder / "user_tower.pt2")
     ranker = torch.export.export(system.ranker.eval(), (torch.zeros(3, len(NAMES)),), dynamic_shapes=({0: count},))

@@ -3,7 +3,7 @@
 In: interactions ordered by time. Out: rows of a fixed width in which windows stand side by side, so that next to
 nothing of a batch is padding, whatever the histories' lengths are.
 
-Legend: M interactions, U subscribers, V windows, R rows of W places.
+Legend: M interactions, U subscribers, V windows, R rows of W places, F properties of a subscriber.
 """
 
 from dataclasses import dataclass
@@ -28,12 +28,14 @@ class Histories:
         moments: (M,) nanoseconds since 1970.
         completions: (M,) share of the content that was consumed, 0 to 1; NaN where nobody knows.
         bounds: (U + 1,)
+        profiles: (U, F) codes of what else is known of each, as `feature_repo.profile_codes` has them.
     """
 
     items: Items
     moments: Ints
     completions: Floats
     bounds: Ints
+    profiles: Ints
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
@@ -59,31 +61,32 @@ class Histories:
 
     def at(self, rows: Ints) -> Self:
         """Those of `rows`, in that order."""
-        places = _ranges(self.bounds[rows], self.lengths[rows])
-        bounds = np.concatenate([[0], np.cumsum(self.lengths[rows])])
-        return type(self)(self.items[places], self.moments[places], self.completions[places], bounds)
+        return self._pieces(rows, self.bounds[rows], self.lengths[rows])
 
     def before_each(self, rows: Ints, moments: Ints) -> Self:
         """Those of `rows`, in that order, each up to before its moment.  # (E,), (E,) nanoseconds"""
         lengths = np.array([len(self.before(row, moment)) for row, moment in zip(rows, moments, strict=True)])
-        lengths = lengths.astype(np.int64)
-        places = _ranges(self.bounds[rows], lengths)
-        bounds = np.concatenate([[0], np.cumsum(lengths)])
-        return type(self)(self.items[places], self.moments[places], self.completions[places], bounds)
+        return self._pieces(rows, self.bounds[rows], lengths.astype(np.int64))
 
     def renumbered(self, number_of: Ints) -> Self:
         """The same with other item numbers, without the items that have none.  # (N + 1,), 0 where none"""
         items = number_of[self.items].astype(np.int32)
         kept = items > 0
         before = np.concatenate([[0], np.cumsum(kept)])
-        return type(self)(items[kept], self.moments[kept], self.completions[kept], before[self.bounds])
+        return type(self)(items[kept], self.moments[kept], self.completions[kept], before[self.bounds], self.profiles)
 
     def newest(self, count: int) -> Self:
         """The `count` newest of each."""
         kept = np.minimum(self.lengths, count)
-        places = _ranges(self.bounds[1:] - kept, kept)
-        bounds = np.concatenate([[0], np.cumsum(kept)])
-        return type(self)(self.items[places], self.moments[places], self.completions[places], bounds)
+        return self._pieces(np.arange(len(self)), self.bounds[1:] - kept, kept)
+
+    def _pieces(self, rows: Ints, starts: Ints, lengths: Ints) -> Self:
+        """Of each of `rows` what stands at `lengths` places from `starts` on."""
+        places = _ranges(starts, lengths)
+        bounds = np.concatenate([[0], np.cumsum(lengths)])
+        return type(self)(
+            self.items[places], self.moments[places], self.completions[places], bounds, self.profiles[rows]
+        )
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Rows:
         targets: (R, W) what was consumed next; 0 where no window is.
         asked: (R, W) seconds since 1970 of the target.
         target_completions: (R, W)
+        profiles: (R, W, F) whose window begins there; 0 elsewhere.
     """
 
     items: Ints
@@ -115,6 +119,7 @@ class Rows:
     targets: Ints
     asked: Ints
     target_completions: Floats
+    profiles: Ints
 
 
 def windows(histories: Histories, length: int, generator: np.random.Generator) -> Windows:
@@ -191,11 +196,14 @@ def filled(histories: Histories, chosen: Windows, rows: Ints, places: Ints, row_
     before = target - ~is_first
 
     def laid(values: NDArray, empty: float) -> NDArray:  # type: ignore[type-arg]
-        flat = np.full(row_count * width, empty, dtype=values.dtype)
+        flat = np.full((row_count * width, *values.shape[1:]), empty, dtype=values.dtype)
         flat[at] = values
-        return flat.reshape(row_count, width)
+        return flat.reshape(row_count, width, *values.shape[1:])
 
     seconds = histories.moments[target] // SECOND
+    whose = np.searchsorted(histories.bounds, chosen.starts, side="right") - 1
+    profiles = np.zeros((len(at), histories.profiles.shape[1]), dtype=np.int64)
+    profiles[is_first] = histories.profiles[whose]
     return Rows(
         items=laid(np.where(is_first, 0, histories.items[before]).astype(np.int64), 0),
         segments=laid(np.repeat(np.arange(len(sizes)), sizes), -1),
@@ -204,6 +212,7 @@ def filled(histories: Histories, chosen: Windows, rows: Ints, places: Ints, row_
         targets=laid(histories.items[target].astype(np.int64), 0),
         asked=laid(seconds, 0),
         target_completions=laid(histories.completions[target], np.nan),
+        profiles=laid(profiles, 0),
     )
 
 

@@ -4,6 +4,7 @@ In: a file with `user_id`, `item_id` and `timestamp`, and files about items and 
 in which a pair of user and item stands once, at its first time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from feature_repo.columns import CONTENT_TYPES
+from feature_repo.profile_codes import ProfileCodes
 from training.column_files import ColumnFileError, read_columns, refuse_empty
 from training.dataset import UNKNOWN, Contents, Interactions
 from training.histories import SECOND, Floats, Ints
@@ -39,7 +41,10 @@ class LoggedInteractions:
 
 
 def read_interactions(
-    path: Path, content_path: Path | None = None, users_path: Path | None = None
+    path: Path,
+    content_path: Path | None = None,
+    users_path: Path | None = None,
+    profile_columns: Sequence[str] = (),
 ) -> LoggedInteractions:
     """Columns of a file of interactions, ordered by time, rows of one time in their order.
 
@@ -49,6 +54,7 @@ def read_interactions(
             `title` and `text`, `published_at` (as timestamps are), and `content_type` (video, article or podcast; video
             unless said).
         users_path: `user_id`, and properties by which figures are shown.
+        profile_columns: which of these the models may know, for they do not change; those that are not there are none.
 
     Raises:
         ColumnFileError: a column is missing, a value is none, or a timestamp is no moment.
@@ -62,15 +68,18 @@ def read_interactions(
     # what nobody consumed is in the catalogue too
     item_ids = np.unique(np.concatenate([consumed, about_items.index.to_numpy()]))
     items = np.searchsorted(item_ids, frame["item_id"].to_numpy())
+    groups = _said_of("user_id", user_ids, users_path).reindex(user_ids).reset_index(drop=True)
+    codes = ProfileCodes.of(groups[[name for name in profile_columns if name in groups]])
     interactions = Interactions(
         subscriber_ids=tuple(map(str, user_ids)),
         users=users.astype(np.int32),
         items=items.astype(np.int32) + 1,
         moments=frame["moment"].to_numpy(),
         completions=_completions(frame, path),
+        profiles=codes.codes(groups),
+        profile_size=codes.size,
     )
     contents = _contents(about_items.reindex(item_ids), content_path or path).out_when_consumed(interactions)
-    groups = _said_of("user_id", user_ids, users_path).reindex(user_ids).reset_index(drop=True)
     return LoggedInteractions(interactions, contents, user_ids, item_ids, groups)
 
 

@@ -18,8 +18,9 @@ import pandas as pd
 import structlog
 import torch
 
-from feature_repo import candidates, content_text, content_tower, ranking_inputs
+from feature_repo import candidates, content_text, content_tower, profile_codes, ranking_inputs
 from feature_repo.present import present_subscriber_features
+from feature_repo.profile_codes import PROFILE_COLUMNS, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import open_store
 from marquee import database
@@ -60,6 +61,7 @@ class Trained:
 
     system: System
     contents: Contents
+    codes: ProfileCodes
     lists: list[tuple[Split, list[RankedLists], list[Foreseen]]]
     fallback: dict[str, list[str]]
     losses: list[LossPoint]
@@ -122,17 +124,19 @@ def train_models(run_key: str, settings: Settings) -> str:
     folder = _work_dir(run_key, settings)
     sifted, content_frame = read_training_set(run_key, settings)
     frame, impressions = sifted.kept, pd.read_parquet(folder / _IMPRESSIONS)
-    version = _version_name(frame, content_frame, impressions, settings)
+    profiles = read_profiles(run_key, frame, settings)
+    version = _version_name(frame, content_frame, impressions, profiles, settings)
     if (registry.artefact_dir(version, settings) / MANIFEST).exists() or (folder / "trained.pickle").exists():
         _log.info("training.found", model_version=version)
         return version
     torch.set_num_threads(settings.torch_threads)
     real = frame[~frame["is_simulated"]].reset_index(drop=True)
-    interactions, contents = dataset.read_frames(real, content_frame)
-    everything, _ = dataset.read_frames(frame, content_frame)
+    codes = ProfileCodes.of(profiles[list(read_config(settings.two_tower_file).profile_columns)])
+    interactions, contents = dataset.read_frames(real, content_frame, profiles, codes)
+    everything, _ = dataset.read_frames(frame, content_frame, profiles, codes)
     told = replace(interactions, completions=real["watched_fraction"].to_numpy(dtype=np.float32))
     features = CleanedFeatures.of(StoredFeatures(open_store(settings), contents), sifted, content_frame)
-    trained = _fit_everything(interactions, everything, told, impressions, contents, features, folder, settings)
+    trained = _fit_everything(interactions, everything, told, impressions, contents, codes, features, folder, settings)
     if is_first_process():
         draft = folder / "trained.draft"
         with draft.open("wb") as file:
@@ -146,7 +150,8 @@ def evaluate_version(run_key: str, now: datetime, settings: Settings) -> str:
     folder = _work_dir(run_key, settings)
     sifted, content_frame = read_training_set(run_key, settings)
     frame, impressions = sifted.kept, pd.read_parquet(folder / _IMPRESSIONS)
-    version = _version_name(frame, content_frame, impressions, settings)
+    profiles = read_profiles(run_key, frame, settings)
+    version = _version_name(frame, content_frame, impressions, profiles, settings)
     target = registry.artefact_dir(version, settings)
     if not (target / MANIFEST).exists():
         with (folder / "trained.pickle").open("rb") as file:
@@ -174,6 +179,13 @@ def read_training_set(run_key: str, settings: Settings) -> tuple[Sifted, pd.Data
     return Sifted(kept, aside), contents
 
 
+def read_profiles(run_key: str, interactions: pd.DataFrame, settings: Settings) -> pd.DataFrame:
+    """PROFILE_COLUMNS of the subscribers of `interactions`, by subscriber_id, as `build_training_set` found them."""
+    path = _work_dir(run_key, settings) / "subscribers.parquet"
+    frame = pd.read_parquet(path, columns=["subscriber_id", *PROFILE_COLUMNS]).set_index("subscriber_id")
+    return frame.reindex(np.sort(interactions["subscriber_id"].unique()))
+
+
 def clean_up(run_key: str, settings: Settings) -> None:
     """Remove a finished run's hand-over files."""
     shutil.rmtree(_work_dir(run_key, settings), ignore_errors=True)
@@ -185,6 +197,7 @@ def _fit_everything(
     told: Interactions,
     impressions: pd.DataFrame,
     contents: Contents,
+    codes: ProfileCodes,
     features: RankingFeatures,
     folder: Path,
     settings: Settings,
@@ -228,7 +241,7 @@ def _fit_everything(
     # articles and podcasts too
     tuned(system.retriever, everything, settings.seed, progress, "final: tuning")
     served = System(system.retriever, system.ranker, Relations.of(everything, len(contents.content_ids)))
-    return Trained(served, contents, lists, _fallback(everything, contents), losses)
+    return Trained(served, contents, codes, lists, _fallback(everything, contents), losses)
 
 
 def _fallback(interactions: Interactions, contents: Contents) -> dict[str, list[str]]:
@@ -287,6 +300,7 @@ def _export(
         target,
         trained.system,
         trained.contents,
+        trained.codes,
         trained.fallback,
         frames,
         evaluation.as_json(metrics),
@@ -322,11 +336,14 @@ def _evaluation_frames(trained: Trained) -> dict[str, pd.DataFrame]:
     return {"topk": pd.concat(topk), "relevant": pd.concat(relevant), "seen": pd.concat(seen)}
 
 
-def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, impressions: pd.DataFrame, settings: Settings) -> str:
+def _version_name(
+    frame: pd.DataFrame, contents: pd.DataFrame, impressions: pd.DataFrame, profiles: pd.DataFrame, settings: Settings
+) -> str:
     digest = hashlib.sha256()
     digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     digest.update("\n".join(contents["content_id"]).encode())
     digest.update(impressions.to_json(orient="values").encode())
+    digest.update(profiles.to_json(orient="values").encode())
     digest.update(json.dumps([_parameters(settings), settings.seed, _code_version()]).encode())
     return f"{frame['occurred_at'].max():%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
@@ -334,8 +351,9 @@ def _version_name(frame: pd.DataFrame, contents: pd.DataFrame, impressions: pd.D
 def _parameters(settings: Settings) -> dict[str, int | float | str]:
     """Of the towers and of the re-ranker, as their files say."""
     ranking = read_ranker_config(settings.ranker_file).model_dump()
+    towers = read_config(settings.two_tower_file).model_dump()
     return {
-        **read_config(settings.two_tower_file).model_dump(),
+        **{name: ", ".join(value) if isinstance(value, tuple) else value for name, value in towers.items()},
         **{f"ranker_{name}": value for name, value in ranking.items()},
     }
 
@@ -343,7 +361,7 @@ def _parameters(settings: Settings) -> dict[str, int | float | str]:
 def _code_version() -> str:
     """Hash of the code that decides what a model is: this package, and what it shares with requests."""
     digest = hashlib.sha256()
-    shared = (candidates, content_text, content_tower, ranking_inputs)
+    shared = (candidates, content_text, content_tower, profile_codes, ranking_inputs)
     paths = [*sorted(Path(__file__).parent.glob("*.py")), *(Path(str(module.__file__)) for module in shared)]
     for path in paths:
         digest.update(path.read_bytes())

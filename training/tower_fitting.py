@@ -9,6 +9,7 @@ Legend: R rows of W places, P places with a target, C contents that compete, N c
 import hashlib
 import math
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from training.towers import TowerConfig, TwoTower
 Progress = Callable[[int, float], None]
 # of an epoch, however little there is to learn from
 _FEWEST_STEPS = 20
+# on a CPU what is larger than its cache, and asked of the system anew at each step, costs three times as much
+_SCORES_AT_ONCE = 2**20
+# processors with these multiply matrices two to three times as fast where torch may round what is multiplied
+_HALVES = {"avx512_bf16", "amx_bf16"}
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,30 @@ def _name(model: TwoTower, histories: Histories, schedule: Schedule, seed: int) 
     """Tells one training from another: by what it starts from, what it learns from and how."""
     digest = hashlib.sha256(model.config.model_dump_json().encode())
     digest.update(f"{schedule.epochs} {schedule.learning_rate} {schedule.patience} {seed}".encode())
-    for values in (histories.items, histories.moments, histories.completions, histories.bounds):
+    for values in vars(histories).values():
         digest.update(np.ascontiguousarray(values).data)
     for weights in model.parameters():
         digest.update(np.ascontiguousarray(weights.detach().cpu().numpy()).data)
     return digest.hexdigest()
+
+
+@contextmanager
+def _mixed_precision(device: torch.device, config: TowerConfig) -> Iterator[None]:
+    """Matrix products in bfloat16 where that is faster, sums and weights in float32."""
+    if not config.mixed_precision:
+        yield
+    elif device.type == "cuda":
+        with torch.autocast("cuda", torch.bfloat16):
+            yield
+    elif _HALVES & {name for name, is_there in torch.cpu.get_capabilities().items() if is_there}:
+        before = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("medium")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+    else:
+        yield
 
 
 class _Run:
@@ -120,10 +144,10 @@ class _Run:
                 done = (self.epoch + progress) / self._schedule.epochs
                 group["lr"] = self._schedule.learning_rate * _warm_cosine(done)
             drawn = self._loss.competitors.drawn(rows.targets[rows.targets > 0], self._generator)
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-                loss = step(_share_of(rows), *drawn)
             self._optimizer.zero_grad()
-            loss.backward()
+            with _mixed_precision(self._device, self._model.config):
+                loss = step(_share_of(rows), *drawn)
+                loss.backward()
             nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
             self._optimizer.step()
             losses.append(loss.item())
@@ -211,27 +235,37 @@ class _Loss(nn.Module):
         width = segments.shape[1]
         causal = torch.ones(width, width, dtype=torch.bool, device=device).tril()
         states = model.subscribers(
-            table[torch.from_numpy(np.searchsorted(used, rows.items)).to(device)],
+            functional.embedding(torch.from_numpy(np.searchsorted(used, rows.items)).to(device), table),
             torch.from_numpy(rows.items > 0).to(device),
             torch.from_numpy(rows.completions).to(device),
             torch.from_numpy(rows.moments).to(device),
             torch.from_numpy(rows.asked).to(device),
             causal & (segments.unsqueeze(2) == segments.unsqueeze(1)),
+            torch.from_numpy(rows.profiles).to(device),
         )
         is_target = rows.targets > 0
-        states = states[torch.from_numpy(is_target).to(device)]  # (P, D)
-        scores = states @ table[torch.from_numpy(np.searchsorted(used, competing)).to(device)].T  # (P, C)
+        places = torch.from_numpy(np.flatnonzero(is_target)).to(device)
+        states = states.flatten(0, 1).index_select(0, places)  # (P, D)
+        others = table.index_select(0, torch.from_numpy(np.searchsorted(used, competing)).to(device))
         wanted = torch.from_numpy(np.searchsorted(competing, rows.targets[is_target])).to(device)
-        if not self.competitors.is_whole:
-            # the target of a place is there for certain, whatever its chance
-            kept = scores.gather(1, wanted.unsqueeze(1))
-            scores = (scores - torch.from_numpy(log_chance).to(device)).scatter(1, wanted.unsqueeze(1), kept)
-        surprise = functional.cross_entropy(scores, wanted, reduction="none")  # (P,)
+        chance = None if self.competitors.is_whole else torch.from_numpy(log_chance).to(device)
+        size = max(1, _SCORES_AT_ONCE // len(competing))
+        parts = zip(torch.split(states, size), torch.split(wanted, size), strict=True)
+        surprise = torch.cat([_surprise(some @ others.T, targets, chance) for some, targets in parts])  # (P,)
         dropped = torch.from_numpy(rows.target_completions[is_target] < model.config.dropped_below).to(device)
         # what was given up at once is no wish: it is made less likely, as far as it was thought likely (unlikelihood)
         disliked = -torch.log1p(-torch.exp(-surprise).clamp(max=0.99))
         mean: Tensor = torch.where(dropped, disliked, surprise).mean()
         return mean
+
+
+def _surprise(scores: Tensor, wanted: Tensor, log_chance: Tensor | None) -> Tensor:
+    """How little each target was expected among all that compete.  # (P, C), (P,), (C,) -> (P,)"""
+    if log_chance is not None:
+        # the target of a place is there for certain, whatever its chance
+        kept = scores.gather(1, wanted.unsqueeze(1))
+        scores = (scores - log_chance).scatter(1, wanted.unsqueeze(1), kept)
+    return functional.cross_entropy(scores, wanted, reduction="none")
 
 
 def _batches(histories: Histories, config: TowerConfig, generator: np.random.Generator) -> Iterator[tuple[float, Rows]]:

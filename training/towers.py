@@ -3,7 +3,8 @@
 Sources: SASRec (Kang and McAuley 2018); attention that knows how much time lies between, as in HSTU (Zhai et al. 2024);
 pre-norm blocks as in eSASRec (2025).
 
-Legend: B requests, R rows of W places, L positions, D embedding size, N contents, C of them, S side features, H heads.
+Legend: B requests, R rows of W places, L positions, D embedding size, N contents, C of them, S side features, H heads,
+F properties of a subscriber.
 """
 
 import math
@@ -19,6 +20,7 @@ from torch.nn import functional
 
 from feature_repo.content_text import WORD_COUNT
 from feature_repo.content_tower import FeatureTower
+from feature_repo.profile_codes import PROFILE_COLUMNS, ProfileColumn
 from feature_repo.ranking_inputs import DAYPARTS, daypart
 from marquee.errors import MarqueeError
 from marquee.yaml_files import ConfigFile, Strict
@@ -28,6 +30,8 @@ from training.histories import SECOND, Floats, Histories, Ints
 # twice an octave, up to 68 years
 _TIME_BUCKETS = 64
 _ASKED_AT_ONCE = 512
+# items, seconds, completions, seconds of the requests and profiles in, as `ServedTower` takes them; embeddings out
+Asked = Callable[[Ints, Ints, Floats, Ints, Ints], Floats]
 
 
 class TowerConfigError(MarqueeError):
@@ -56,6 +60,8 @@ class TowerConfig(Strict):
     full_softmax_up_to: int = Field(8192, ge=0)
     negative_count: int = Field(4096, ge=1)
     dropped_below: float = Field(0.1, ge=0, le=1)
+    profile_columns: tuple[ProfileColumn, ...] = PROFILE_COLUMNS
+    mixed_precision: bool = True
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
@@ -154,23 +160,30 @@ class Block(nn.Module):
         )
         self.drop = Dropout(config.dropout)
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:  # (R, W, D), (R, H, W, W)
-        b, length, size = x.shape
-        q, k, v = self.qkv(self.norm_in(x)).view(b, length, 3, self.head_count, -1).permute(2, 0, 3, 1, 4)
-        attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)  # (R, H, W, D / H)
-        x = x + self.drop(self.project(attended.transpose(1, 2).reshape(b, length, size)))
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
+        """What stands at the last Q of W places after this block.  # (R, W, D), (R, H, Q, W) -> (R, Q, D)"""
+        rows, width, size = x.shape
+        asking = bias.shape[2]
+        q, k, v = self.qkv(self.norm_in(x)).view(rows, width, 3, self.head_count, -1).permute(2, 0, 3, 1, 4)
+        attended = functional.scaled_dot_product_attention(q[:, :, -asking:], k, v, attn_mask=bias)  # (R, H, Q, D / H)
+        x = x[:, -asking:] + self.drop(self.project(attended.transpose(1, 2).reshape(rows, asking, size)))
         fed: Tensor = self.drop(self.feed(self.norm_out(x)))
         return x + fed
 
 
 class SubscriberTower(nn.Module):
-    """What a subscriber will consume next, after each place of a row of histories."""
+    """What a subscriber will consume next, after each place of a row of histories.
 
-    def __init__(self, config: TowerConfig) -> None:
+    A history begins with who the subscriber is, so that there is something to go by before anything was consumed.
+    """
+
+    def __init__(self, config: TowerConfig, profile_size: int) -> None:
         super().__init__()
         size = config.embedding_size
         self.config = config
         self.beginning = nn.Parameter(torch.zeros(size))
+        self.profile = nn.EmbeddingBag(profile_size, size, mode="sum", padding_idx=0)
+        nn.init.zeros_(self.profile.weight)
         self.completion = nn.Parameter(torch.zeros(2, size))
         self.time_bias = nn.Embedding(_TIME_BUCKETS + 1, config.block_count * config.head_count)
         self.place_bias = nn.Embedding(config.sequence_length + 2, config.block_count * config.head_count)
@@ -183,9 +196,17 @@ class SubscriberTower(nn.Module):
         self.drop = Dropout(config.dropout)
 
     def forward(
-        self, embedded: Tensor, is_item: Tensor, completions: Tensor, moments: Tensor, asked: Tensor, together: Tensor
+        self,
+        embedded: Tensor,
+        is_item: Tensor,
+        completions: Tensor,
+        moments: Tensor,
+        asked: Tensor,
+        together: Tensor,
+        profiles: Tensor,
+        only_last: bool = False,
     ) -> Tensor:
-        """Embeddings of who stands at each place.  # (R, W, D)
+        """Embeddings of who stands at each place, or at the last one alone.  # (R, W, D) or (R, 1, D)
 
         Args:
             embedded: (R, W, D) the contents there.
@@ -193,35 +214,52 @@ class SubscriberTower(nn.Module):
             completions: (R, W) NaN where nobody knows.
             moments, asked: (R, W) seconds: when it was consumed, and for when the next one is asked.
             together: (R, W, W) whether a place (second) sees another (third), itself always among them.
+            profiles: (R, W, F) codes of who begins there, 0 elsewhere.
         """
         known = (~completions.isnan() & is_item).to(embedded.dtype).unsqueeze(-1)
         watched = torch.nan_to_num(completions, nan=0.0).unsqueeze(-1)
         x = embedded * self.config.embedding_size**0.5
         x = x + known * (self.completion[0] + watched * self.completion[1])
-        x = x + (~is_item).to(embedded.dtype).unsqueeze(-1) * self.beginning
+        who = self.beginning + self.profile(profiles.flatten(0, 1)).view_as(embedded)
+        x = x + (~is_item).to(embedded.dtype).unsqueeze(-1) * who
         x = self.drop(x)
-        biases = self._biases(is_item, moments, asked, together)  # (blocks, R, H, W, W)
-        for block, bias in zip(self.blocks, biases, strict=True):
-            x = block(x, bias)
-        normed: Tensor = self.norm(x + self.dayparts(_daypart(asked)))
+        buckets, apart = self._distances(is_item, moments, asked)
+        hidden = ~together.unsqueeze(1)
+        for number, block in enumerate(self.blocks):
+            bias = self._bias(self.time_bias, number, buckets) + self._bias(self.place_bias, number, apart)
+            bias = bias.masked_fill(hidden, -math.inf)
+            # what the others have become after the last block nobody reads
+            is_end = only_last and number == len(self.blocks) - 1
+            x = block(x, bias[:, :, -1:] if is_end else bias)
+        normed: Tensor = self.norm(x + self.dayparts(_daypart(asked[:, -1:] if only_last else asked)))
         return normed
 
-    def _biases(self, is_item: Tensor, moments: Tensor, asked: Tensor, together: Tensor) -> Tensor:
+    def _distances(self, is_item: Tensor, moments: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+        """How long ago and how many places before each place (second) another (third) is, in buckets.  # (R, W, W)"""
         width = is_item.shape[1]
-        past = (asked.unsqueeze(2) - moments.unsqueeze(1)).clamp(min=0)  # (R, W, W)
+        past = (asked.unsqueeze(2) - moments.unsqueeze(1)).clamp(min=0)
         buckets = (torch.log2(past + 1.0) * 2.0).long().clamp(max=_TIME_BUCKETS - 1)
         from_beginning = ~is_item.unsqueeze(1)
-        buckets = buckets.masked_fill(from_beginning, _TIME_BUCKETS)
         steps = torch.arange(width, device=is_item.device)
         apart = (steps.unsqueeze(1) - steps.unsqueeze(0)).clamp(min=0).unsqueeze(0)
-        apart = apart.masked_fill(from_beginning, self.config.sequence_length + 1)
-        bias = self.time_bias(buckets) + self.place_bias(apart)  # (R, W, W, blocks * H)
-        bias = bias.masked_fill(~together.unsqueeze(-1), -math.inf)
-        by_block: Tensor = bias.view(*bias.shape[:3], len(self.blocks), -1).permute(3, 0, 4, 1, 2)
-        return by_block
+        return (
+            buckets.masked_fill(from_beginning, _TIME_BUCKETS),
+            apart.masked_fill(from_beginning, self.config.sequence_length + 1),
+        )
+
+    def _bias(self, table: nn.Embedding, block: int, buckets: Tensor) -> Tensor:
+        """What one block's heads say of each bucket.  # (R, W, W) -> (R, H, W, W)
+
+        A gather along the rows of a batch: its gradient is a tenth of the work of an embedding's.
+        """
+        rows, width, _ = buckets.shape
+        heads = self.config.head_count
+        weights = table.weight[:, block * heads : (block + 1) * heads].T.expand(rows, heads, -1)
+        flat = buckets.reshape(rows, 1, width * width).expand(rows, heads, width * width)
+        return weights.gather(2, flat).view(rows, heads, width, width)
 
     def at_request(
-        self, embedded: Tensor, is_item: Tensor, moments: Tensor, completions: Tensor, asked: Tensor
+        self, embedded: Tensor, is_item: Tensor, moments: Tensor, completions: Tensor, asked: Tensor, profiles: Tensor
     ) -> Tensor:
         """Embedding of each subscriber at the moment of a request.  # (B, D)
 
@@ -231,7 +269,10 @@ class SubscriberTower(nn.Module):
             moments: (B, L) seconds.
             completions: (B, L) NaN where nobody knows.
             asked: (B,) seconds of the request.
+            profiles: (B, F) codes.
         """
+        nowhere = torch.zeros_like(is_item, dtype=profiles.dtype).unsqueeze(-1).expand(-1, -1, profiles.shape[1])
+        beginnings = torch.cat([profiles.unsqueeze(1), nowhere], dim=1)
         embedded = torch.cat([torch.zeros_like(embedded[:, :1]), embedded], dim=1)
         is_item = torch.cat([torch.zeros_like(is_item[:, :1]), is_item], dim=1)
         moments = torch.cat([torch.zeros_like(moments[:, :1]), moments], dim=1)
@@ -243,18 +284,18 @@ class SubscriberTower(nn.Module):
         causal = steps.unsqueeze(1) >= steps.unsqueeze(0)
         # what is to the left of the oldest sees the beginning alone
         together = causal & (is_item | (steps == 0)).unsqueeze(1)
-        last: Tensor = self(embedded, is_item, completions, moments, until, together)[:, -1]
-        return last
+        last: Tensor = self(embedded, is_item, completions, moments, until, together, beginnings, only_last=True)
+        return last.squeeze(1)
 
 
 class TwoTower(nn.Module):
     """Subscriber tower over the content tower's embeddings; the score of a content is a dot product."""
 
-    def __init__(self, contents: Contents, config: TowerConfig) -> None:
+    def __init__(self, contents: Contents, config: TowerConfig, profile_size: int = 1) -> None:
         super().__init__()
         self.config = config
         self.contents = ContentTower(contents, config)
-        self.subscribers = SubscriberTower(config)
+        self.subscribers = SubscriberTower(config, profile_size)
 
 
 class ServedTower(nn.Module):
@@ -266,7 +307,7 @@ class ServedTower(nn.Module):
         self.register_buffer("table", torch.from_numpy(table))
         self.subscribers = subscribers
 
-    def forward(self, items: Tensor, moments: Tensor, completions: Tensor, asked: Tensor) -> Tensor:
+    def forward(self, items: Tensor, moments: Tensor, completions: Tensor, asked: Tensor, profiles: Tensor) -> Tensor:
         """The subscriber's embedding at the moment of each request.  # (B, D)
 
         Args:
@@ -274,8 +315,9 @@ class ServedTower(nn.Module):
             moments: (B, L) int64 seconds of each.
             completions: (B, L) NaN where nobody knows.
             asked: (B,) int64 seconds of the request.
+            profiles: (B, F) int64 codes, 0 where nothing is known.
         """
-        return self.subscribers.at_request(self.table[items], items > 0, moments, completions, asked)
+        return self.subscribers.at_request(self.table[items], items > 0, moments, completions, asked, profiles)
 
 
 def _daypart(seconds: Tensor) -> Tensor:
@@ -295,7 +337,7 @@ def embed_contents(model: TwoTower) -> Floats:
     return np.array(table.cpu().numpy(), dtype=np.float32)
 
 
-def served_tower(model: TwoTower, table: Floats) -> Callable[[Ints, Ints, Floats, Ints], Floats]:
+def served_tower(model: TwoTower, table: Floats) -> Asked:
     """The subscriber tower over the `table` of its contents, in numpy's arrays."""
     device = model.contents.side.device
     tower = ServedTower(table, model.subscribers).to(device)
@@ -308,19 +350,18 @@ def served_tower(model: TwoTower, table: Floats) -> Callable[[Ints, Ints, Floats
     return ask
 
 
-def embedded(
-    ask: Callable[[Ints, Ints, Floats, Ints], Floats], histories: Histories, asked: Ints, length: int
-) -> Floats:
+def embedded(ask: Asked, histories: Histories, asked: Ints, length: int) -> Floats:
     """What `ask` says of each subscriber, some at a time.  # (E, D)
 
     Args:
-        ask: items, seconds, completions and seconds of the requests in, as `ServedTower` takes them; embeddings out.
         asked: (E,) nanoseconds.
         length: how many of the newest it takes.
     """
     newest = histories.newest(length)
     parts = np.array_split(np.arange(len(newest)), max(1, -(-len(newest) // _ASKED_AT_ONCE)))
-    return np.concatenate([ask(*padded(newest.at(rows), length), asked[rows] // SECOND) for rows in parts])
+    return np.concatenate(
+        [ask(*padded(newest.at(rows), length), asked[rows] // SECOND, newest.profiles[rows]) for rows in parts]
+    )
 
 
 def padded(histories: Histories, length: int) -> tuple[Ints, Ints, Floats]:

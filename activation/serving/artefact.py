@@ -7,7 +7,7 @@ Dimensions: B requests, L sequence length, D embedding size, K candidates, F ran
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from scipy import sparse
 from activation.serving.answers import History
 from feature_repo.content_tower import FeatureTower
 from feature_repo.nearest import Nearest
+from feature_repo.profile_codes import PROFILES, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
 from marquee.errors import MarqueeError
 
@@ -39,6 +40,8 @@ _SERVED = (
 )
 # only a large catalogue has one
 _INDEX = "content_index.faiss"
+# of which a version may have none
+_OPTIONAL = (_INDEX, PROFILES)
 # probabilities of a candidate: to be started, to be finished, to be followed by a return
 _HEAD_COUNT = 3
 
@@ -101,6 +104,7 @@ class Artefact:
 
     Attributes:
         trained_count: how many contents the towers were trained on; those after them came later.
+        _codes: None of a version whose tower knows nothing of profiles.
     """
 
     manifest: Manifest
@@ -113,7 +117,8 @@ class Artefact:
     item_of: dict[str, int] = field(repr=False)
     trained_count: int
     _content_tower: FeatureTower = field(repr=False)
-    _tower: Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] = field(repr=False)
+    _codes: ProfileCodes | None = field(repr=False)
+    _tower: Callable[..., torch.Tensor] = field(repr=False)
     _ranker: Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, torch.Tensor]] = field(repr=False)
 
     @property
@@ -141,8 +146,16 @@ class Artefact:
             item_of={content_id: row + 1 for row, content_id in enumerate(names)},
         )
 
-    def subscriber_embedding(self, history: History, now: datetime) -> Floats:  # -> (D,)
-        """Where a subscriber with this history stands among the contents at `now`."""
+    def knows(self, history: History, profile: Mapping[str, str | None]) -> bool:
+        """Whether there is anything of a subscriber that the tower can tell from anybody's."""
+        if any(content_id in self.item_of for content_id in history.content_ids):
+            return True
+        return self._codes is not None and bool(self._codes.codes_of(profile).any())
+
+    def subscriber_embedding(
+        self, history: History, profile: Mapping[str, str | None], now: datetime
+    ) -> Floats:  # -> (D,)
+        """Where a subscriber with this history and profile stands among the contents at `now`."""
         length = self.manifest.sequence_length
         rows = zip(history.content_ids, history.consumed_seconds, history.watched_fractions, strict=True)
         # what came after the training is nothing that the tower could have learnt from
@@ -154,8 +167,11 @@ class Artefact:
         if known:
             for row, values in zip((items, seconds, fractions), zip(*known, strict=True), strict=True):
                 row[0, -len(known) :] = torch.tensor(values)
+        inputs = [items, seconds, fractions, torch.tensor([int(now.timestamp())])]
+        if self._codes is not None:
+            inputs.append(torch.from_numpy(self._codes.codes_of(profile)).unsqueeze(0))
         with torch.inference_mode():
-            embedding: Floats = self._tower(items, seconds, fractions, torch.tensor([int(now.timestamp())])).numpy()[0]
+            embedding: Floats = self._tower(*inputs).numpy()[0]
         return embedding
 
     def rank(self, matrix: Floats) -> tuple[Floats, Floats]:  # (K, F) -> (K,), (K, 3)
@@ -207,6 +223,7 @@ def _read(directory: Path, manifest: Manifest) -> Artefact:
         item_of={content_id: row + 1 for row, content_id in enumerate(content_ids)},
         trained_count=len(content_ids),
         _content_tower=FeatureTower.load(directory / "content_tower.npz"),
+        _codes=ProfileCodes.load(directory / PROFILES) if PROFILES in manifest.files else None,
         _tower=_program(directory / "user_tower.pt2"),
         _ranker=_program(directory / "ranker.pt2"),
     )
@@ -233,7 +250,7 @@ def _verify(directory: Path, manifest: Manifest) -> None:
         raise ArtefactError(
             f"the ranker of {directory} wants {sorted(unknown)}, which serving does not know; train again"
         )
-    for name in (*_SERVED, _INDEX) if _INDEX in manifest.files else _SERVED:
+    for name in (*_SERVED, *(name for name in _OPTIONAL if name in manifest.files)):
         path, expected = directory / name, manifest.files.get(name)
         if expected is None or not path.is_file():
             raise ArtefactError(f"{directory} lacks {name}, or its manifest does; restore it or train again")
@@ -260,7 +277,7 @@ def _check_shapes(directory: Path, artefact: Artefact) -> None:
     history = History(
         artefact.content_ids[:2], (0.5, 0.5)[: len(artefact.content_ids)], (0, 0)[: len(artefact.content_ids)]
     )
-    embedding = artefact.subscriber_embedding(history, datetime.fromtimestamp(0, UTC))
+    embedding = artefact.subscriber_embedding(history, {}, datetime.fromtimestamp(0, UTC))
     if embedding.shape != (manifest.embedding_size,):
         raise ArtefactError(
             f"the user tower of {directory} answers {embedding.shape}, not ({manifest.embedding_size},)"

@@ -48,8 +48,10 @@ def reasons(
             sentences.append(because_of(liked[source].content))
         elif artefact.content_ids[item - 1] in catalogue.popular_ids:
             sentences.append(POPULAR)
-        else:
+        elif history.content_ids:
             sentences.append("fits what you have been watching")
+        else:
+            sentences.append("popular with people like you")
     return sentences
 
 

@@ -216,12 +216,14 @@ class Recommender:
             raise _NotPersonalError(FallbackReason.MODEL_MISSING)
         features = self._features(subscriber)
         request.history = history = history_of(features)
-        if not any(content_id in snapshot.artefact.item_of for content_id in history.content_ids):
+        if not snapshot.artefact.knows(history, features.profile):
             raise _NotPersonalError(FallbackReason.NO_HISTORY)
         if snapshot.contents is None:
             raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE)
         allowed = request.allowed()
-        candidates, similarities = retrieve(snapshot, snapshot.artefact, allowed, history, request.now)
+        candidates, similarities = retrieve(
+            snapshot, snapshot.artefact, allowed, history, features.profile, request.now
+        )
         if len(candidates) == 0:
             raise _NotPersonalError(FallbackReason.NO_HISTORY)
         matrix = snapshot.contents.ranking_matrix(
@@ -281,7 +283,12 @@ def open_recommender(
 
 
 def retrieve(
-    snapshot: Snapshot, artefact: Artefact, allowed: Bools, history: History, now: datetime
+    snapshot: Snapshot,
+    artefact: Artefact,
+    allowed: Bools,
+    history: History,
+    profile: Mapping[str, str | None],
+    now: datetime,
 ) -> tuple[Indices, Floats]:
     """What the ranker looks at of what may be shown, nearest first, with its dot products.
 
@@ -292,7 +299,7 @@ def retrieve(
     gone = np.flatnonzero(~np.append(allowed, False)[snapshot.rows])
     # as many as in training: the ranker judges a candidate by its place among them
     count = artefact.manifest.candidate_count
-    query = artefact.subscriber_embedding(history, now)
+    query = artefact.subscriber_embedding(history, profile, now)
     return find_candidates(artefact.nearest, query, snapshot.findable, gone, now.timestamp(), count)
 
 

@@ -67,7 +67,7 @@ def evaluate(
     weights = load_list_rules(settings.list_rules_file).list_weights
     torch.set_num_threads(settings.torch_threads)
     processes.join_processes()
-    log = read_interactions(interactions, content, users)
+    log = read_interactions(interactions, content, users, config.profile_columns)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn(),
         console=_console, transient=True, disable=not processes.is_first_process(),

@@ -15,7 +15,6 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from ingestion.movielens import load_movielens
 from marquee.settings import load_settings
 from tests.benchmarks.quality import read_movielens
 from training import baselines, dataset, metrics
@@ -38,7 +37,6 @@ LIMIT_CONTENTS = 2.0
 _SEED = 7
 _USERS, _CONTENTS = 0.25, 0.1
 _MOST_KNOWN = 4
-_AGES = (18, 25, 35, 45, 55)
 
 
 def main() -> bool:
@@ -46,9 +44,9 @@ def main() -> bool:
     console = Console()
     settings = load_settings()
     torch.set_num_threads(settings.torch_threads)
-    log, config = read_movielens(settings), read_config(settings.two_tower_file)
-    people = load_movielens(settings).users.set_index("user_id").loc[log.user_ids]
-    segments = people["gender"].to_numpy() + np.digitize(people["age"], _AGES).astype(str)
+    config = read_config(settings.two_tower_file)
+    log = read_movielens(settings, config.profile_columns)
+    segments = (log.user_groups["gender"] + log.user_groups["age_band"]).to_numpy()
     table = Table("what is new", "model", "NDCG@10", "95% interval", title="MovieLens-100k, what nothing is known of")
 
     split, known = _new_users(log.interactions)

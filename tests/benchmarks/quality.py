@@ -36,6 +36,8 @@ from training.towers import TowerConfig, read_config
 
 _OURS = ("marquee", "two_tower")
 _SEEDS = (7, 8, 9)
+# where age bands begin
+_AGES = (18, 25, 35, 45, 55)
 LIMIT_TIME = 0.5
 LIMIT_SPEED = 2.0
 
@@ -109,15 +111,20 @@ def main(arguments: Sequence[str]) -> bool:
     return all(limit.is_kept for limit in limits)
 
 
-def read_movielens(settings: Settings) -> LoggedInteractions:
+def read_movielens(settings: Settings, profile_columns: Sequence[str] = ()) -> LoggedInteractions:
+    """MovieLens-100k as `marquee evaluate` reads it, with `age_band`, `gender` and `occupation` of its users."""
     data = load_movielens(settings)
     with tempfile.TemporaryDirectory(prefix="marquee-bench-") as folder:
-        interactions, content = Path(folder) / "interactions.parquet", Path(folder) / "content.parquet"
+        interactions, content, users = (
+            Path(folder) / f"{name}.parquet" for name in ("interactions", "content", "users")
+        )
         data.interactions[["user_id", "item_id", "timestamp"]].to_parquet(interactions, index=False)
         pd.DataFrame(
             {"item_id": data.items["item_id"], "tags": data.items["genres"].str.split()}
         ).to_parquet(content, index=False)  # fmt: skip
-        return read_interactions(interactions, content)
+        ages = np.digitize(data.users["age"], _AGES).astype(str)
+        data.users[["user_id", "gender", "occupation"]].assign(age_band=ages).to_parquet(users, index=False)
+        return read_interactions(interactions, content, users, profile_columns)
 
 
 def _split(log: LoggedInteractions, protocol: Protocol) -> Split:

@@ -21,6 +21,8 @@ def interactions(rows: list[tuple[int, int, int]], user_count: int | None = None
         items.astype(np.int32),
         days * DAY,
         np.full(len(users), np.nan, dtype=np.float32),
+        np.zeros((count, 1), dtype=np.int64),
+        profile_size=1,
     )
 
 
@@ -29,7 +31,8 @@ def histories(sequences: list[np.ndarray], step: int = DAY) -> Histories:
     items = np.concatenate(sequences).astype(np.int32)
     places = np.concatenate([np.arange(len(sequence)) for sequence in sequences])
     bounds = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])])
-    return Histories(items, places * step, np.full(len(items), np.nan, dtype=np.float32), bounds)
+    unknown = np.zeros((len(sequences), 1), dtype=np.int64)
+    return Histories(items, places * step, np.full(len(items), np.nan, dtype=np.float32), bounds, unknown)
 
 
 def contents(count: int, side_size: int = 4, seed: int = 1) -> Contents:

@@ -10,6 +10,7 @@ import torch
 from scipy import sparse
 
 from feature_repo.nearest import INDEXED_FROM, Nearest
+from feature_repo.profile_codes import PROFILES, ProfileCodes
 from training import ranker
 from training.dataset import Contents
 from training.export import export
@@ -29,13 +30,14 @@ def _export(folder: Path, content_count: int) -> Manifest:
     contents = Contents.of(ids, side[1:], texts, published, np.ones(content_count, dtype=np.bool_))
     torch.manual_seed(1)
     nothing = sparse.csr_matrix((content_count + 1, content_count + 1))
-    system = System(TwoTower(contents, _CONFIG), ranker.without_labels(RankerConfig()), Relations(nothing, nothing))
+    system = System(TwoTower(contents, _CONFIG, 3), ranker.without_labels(RankerConfig()), Relations(nothing, nothing))
     manifest = Manifest(
         model_version=folder.name, trained_at=_NOW, data_from=_NOW, data_until=_NOW, code_version="1", run_key="r",
         seed=1, parameters={}, sequence_length=_CONFIG.sequence_length, embedding_size=_CONFIG.embedding_size,
         ranker_features=(), candidate_count=10, files={},
     )  # fmt: skip
-    export(folder, system, contents, {"popular": [], "popular_7d": []}, {}, [], pd.DataFrame(), {}, manifest)
+    codes = ProfileCodes({"region": ("north", "south")})
+    export(folder, system, contents, codes, {"popular": [], "popular_7d": []}, {}, [], pd.DataFrame(), {}, manifest)
     return Manifest.model_validate_json((folder / MANIFEST).read_text())
 
 
@@ -47,6 +49,7 @@ def test_the_index_of_a_large_catalogue_is_written_and_vouched_for(
     manifest = _export(folder, content_count)
     index = folder / "content_index.faiss"
     assert index.exists() == has_index == (index.name in manifest.files)
+    assert ProfileCodes.load(folder / PROFILES).values == {"region": ("north", "south")}
     if not has_index:
         return
     assert manifest.files[index.name] == checksum(index)

@@ -23,6 +23,23 @@ def _write(folder: Path, name: str, columns: dict[str, object]) -> Path:
     return path
 
 
+def test_of_users_the_models_know_the_columns_that_may_be_known(tmp_path: Path) -> None:
+    rows = {"user_id": list(range(50)), "item_id": ["a"] * 50, "timestamp": list(range(50))}
+    said = {
+        "user_id": list(range(50)),
+        "region": ["n", "s"] * 25,
+        "gender": ["f"] * 5 + [None] * 45,
+        "churned": [1] * 50,
+    }
+    users = _write(tmp_path, "users", said)
+    log = read_interactions(_write(tmp_path, "log", rows), None, users, ("gender", "region", "age_band"))
+    # five of a kind are too few
+    assert log.interactions.profiles.tolist() == [[0, 1], [0, 2]] * 25
+    assert log.interactions.profile_size == 3
+    without = read_interactions(_write(tmp_path, "log", rows), None, users).interactions
+    assert (without.profiles.tolist(), without.profile_size) == ([[0]] * 50, 1)
+
+
 def test_rows_come_in_time_and_a_pair_at_its_first_time(tmp_path: Path) -> None:
     log = read_interactions(_write(tmp_path, "log", _ROWS))
     columns = log.interactions

@@ -203,7 +203,8 @@ def test_another_ranker_file_makes_another_version(run: Run, tmp_path: Path) -> 
     sifted, contents = pipeline.read_training_set("run-1", run.settings)
     other = run.settings.model_copy(update={"ranker_file": tmp_path / "ranker.yml"})
     impressions = pd.read_parquet(run.settings.models_dir / ".work" / "run-1" / "impressions.parquet")
-    names = {pipeline._version_name(sifted.kept, contents, impressions, one) for one in (run.settings, other)}
+    profiles = pipeline.read_profiles("run-1", sifted.kept, run.settings)
+    names = {pipeline._version_name(sifted.kept, contents, impressions, profiles, one) for one in (run.settings, other)}
     assert run.version in names
     assert len(names) == 2
 
@@ -292,7 +293,8 @@ def test_the_exported_tower_says_what_comes_next_in_the_cycle(run: Run) -> None:
         padded[0, -6:] = torch.tensor(history)
         seconds[0, -6:] = int(NOW.timestamp()) - torch.arange(6, 0, -1) * _STEP_SECONDS
         asked = torch.tensor([int(NOW.timestamp())])
-        scores = embeddings @ tower(padded, seconds, torch.full((1, length), 0.5), asked).detach().numpy()[0]
+        inputs = padded, seconds, torch.full((1, length), 0.5), asked, torch.zeros((1, 4), dtype=torch.int64)
+        scores = embeddings @ tower(*inputs).detach().numpy()[0]
         scores[[0, *history]] = -np.inf
         hits += item_of[f"c-{(first + 6) % _CONTENTS}"] in np.argsort(-scores)[:5]
     assert hits > 0.8 * _CONTENTS  # by chance 0.1
@@ -321,9 +323,8 @@ def test_an_export_that_dies_half_way_leaves_no_version_and_the_next_one_complet
     target = tmp_path / "version"
 
     def write() -> None:
-        export.export(
-            target, trained.system, trained.contents, trained.fallback, {}, [], pd.DataFrame(), {}, run.manifest
-        )
+        system, contents, codes = trained.system, trained.contents, trained.codes
+        export.export(target, system, contents, codes, trained.fallback, {}, [], pd.DataFrame(), {}, run.manifest)
 
     with monkeypatch.context() as patch:
         patch.setattr(export, "checksum", _die)
@@ -416,9 +417,10 @@ def test_a_poisoned_batch_teaches_nothing_and_is_rejected(run: Run, source: str)
 
 def test_an_artefact_asked_again_gives_the_lists_of_the_system_that_it_holds(run: Run) -> None:
     sifted, content_frame = pipeline.read_training_set("run-1", run.settings)
-    log, contents = dataset.read_frames(sifted.kept, content_frame)
-    split = dataset.leave_last_out(log)
     trained = pd.read_pickle(run.settings.models_dir / ".work" / "run-1" / "trained.pickle")
+    profiles = pipeline.read_profiles("run-1", sifted.kept, run.settings)
+    log, contents = dataset.read_frames(sifted.kept, content_frame, profiles, trained.codes)
+    split = dataset.leave_last_out(log)
     features = LoggedFeatures(log, contents)
     nothing = Outcomes.of(split, log, 0, RankerConfig())
     ours = system.ranked_lists(trained.system, split, nothing, contents, features, 10)[0][-1]

@@ -57,6 +57,19 @@ def test_the_same_seed_gives_the_same_model_and_another_one_another() -> None:
     assert not (fitted[0] == fitted[2]).all()
 
 
+def test_of_whom_nothing_was_consumed_the_profile_speaks() -> None:
+    """Half of the people consume the first contents, half of them the last; a newcomer is told apart by the profile."""
+    generator = np.random.default_rng(5)
+    sequences = [generator.permutation(6) + 1 + 6 * (person % 2) for person in range(80)]
+    codes = np.arange(80).reshape(-1, 1) % 2 + 1
+    model = TwoTower(contents(_COUNT), SMALL, profile_size=3)
+    fit(model, replace(histories(sequences), profiles=codes), Schedule(8, 1e-2), seed=1)
+    new = replace(histories([np.zeros(0, dtype=np.int64)] * 2), profiles=np.array([[1], [2]]))
+    scores = embed_subscribers(model, new, np.full(2, 10**9)) @ towers.embed_contents(model)[1:].T
+    assert set(np.argsort(-scores[0])[:6]) == set(range(6))
+    assert set(np.argsort(-scores[1])[:6]) == set(range(6, 12))
+
+
 class _BrokenOffError(Exception):
     pass
 

@@ -1,5 +1,6 @@
 """The two towers: causal, blind to padding and to neighbours in a row, and aware of time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +19,32 @@ _HOUR = 3_600
 
 def _model(count: int = 12, config: TowerConfig = SMALL, seed: int = 0) -> TwoTower:
     torch.manual_seed(seed)
-    model = TwoTower(contents(count), config)
+    model = TwoTower(contents(count), config, profile_size=3)
     model.contents.is_known[1:] = 1.0
     # what starts from nothing would hide what is looked for
-    for weights in (model.subscribers.time_bias, model.subscribers.place_bias, model.subscribers.dayparts):
+    tower = model.subscribers
+    for weights in (tower.time_bias, tower.place_bias, tower.dayparts):
         torch.nn.init.normal_(weights.weight)
+    # code 0 is of nobody
+    torch.nn.init.normal_(tower.profile.weight[1:])
     return model.eval()
 
 
-def _states(model: TwoTower, items: list[int], seconds: list[int], segments: list[int]) -> torch.Tensor:
+def _states(
+    model: TwoTower, items: list[int], seconds: list[int], segments: list[int], codes: tuple[int, ...] = ()
+) -> torch.Tensor:
+    """Of a row in which the windows' profiles are `codes`, one a window."""
     rows = torch.tensor([items])
     moments, parts = torch.tensor([seconds]), torch.tensor([segments])
     width = len(items)
     together = torch.ones(width, width, dtype=torch.bool).tril() & (parts.unsqueeze(2) == parts.unsqueeze(1))
     asked = torch.cat([moments[:, 1:], moments[:, -1:] + 1], dim=1)
+    profiles = torch.zeros(1, width, 1, dtype=torch.int64)
+    for place, code in zip(np.flatnonzero(np.array(items) == 0), codes, strict=False):
+        profiles[0, place] = code
     with torch.inference_mode():
         return model.subscribers(
-            model.contents(rows), rows > 0, torch.full((1, width), torch.nan), moments, asked, together
+            model.contents(rows), rows > 0, torch.full((1, width), torch.nan), moments, asked, together, profiles
         )[0]
 
 
@@ -49,8 +59,8 @@ def test_a_state_knows_nothing_of_later_items() -> None:
 def test_windows_of_one_row_know_nothing_of_each_other() -> None:
     model, seconds = _model(), [0, 10, 20, 30, 0, 10, 20, 30]
     alone = _states(model, [0, 5, 6, 7], seconds[:4], [1] * 4)
-    for neighbour in ([0, 1, 2, 3], [0, 9, 9, 9]):
-        beside = _states(model, [*neighbour, 0, 5, 6, 7], seconds, [0] * 4 + [1] * 4)[4:]
+    for neighbour, code in (([0, 1, 2, 3], 0), ([0, 9, 9, 9], 0), ([0, 1, 2, 3], 2)):
+        beside = _states(model, [*neighbour, 0, 5, 6, 7], seconds, [0] * 4 + [1] * 4, (code, 0))[4:]
         # the last place of a row is asked for another moment
         assert torch.allclose(beside, alone, atol=1e-6)
 
@@ -105,11 +115,22 @@ def test_how_much_was_consumed_matters_where_it_is_known() -> None:
 def test_what_training_and_requests_see_of_a_history_is_the_same() -> None:
     """A packed row's last state and the embedding of a request at the moment of the next interaction."""
     model = _model()
-    row = _states(model, [0, 3, 4, 5], [0, 0, 86_400, 2 * 86_400], [0] * 4)
     asked = np.array([(2 * 86_400 + 1) * SECOND])
-    assert embed_subscribers(model, histories([np.array([3, 4, 5])]), asked)[0] == pytest.approx(
-        row[-1].numpy(), abs=1e-5
+    for code in (0, 2):
+        row = _states(model, [0, 3, 4, 5], [0, 0, 86_400, 2 * 86_400], [0] * 4, (code,))
+        history = replace(histories([np.array([3, 4, 5])]), profiles=np.array([[code]]))
+        assert embed_subscribers(model, history, asked)[0] == pytest.approx(row[-1].numpy(), abs=1e-5)
+
+
+@pytest.mark.parametrize("consumed", [[], [3, 4, 5]])
+def test_who_a_subscriber_is_matters_with_and_without_a_history(consumed: list[int]) -> None:
+    model, history = _model(), histories([np.array(consumed, dtype=np.int64)])
+    nobody, one, other = (
+        embed_subscribers(model, replace(history, profiles=np.array([[code]])), np.array([10**18]))[0]
+        for code in (0, 1, 2)
     )
+    assert not np.allclose(nobody, one, atol=1e-3)
+    assert not np.allclose(one, other, atol=1e-3)
 
 
 def test_the_padding_item_is_worth_nothing() -> None:

@@ -14,6 +14,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from torch import Tensor, nn
 
+from feature_repo.profile_codes import ProfileCodes
 from feature_repo.ranking_inputs import NAMES
 from marquee import database
 from marquee.settings import Settings
@@ -140,13 +141,15 @@ def _write_model(models_dir: Path, content_ids: list[str], chance: np.random.Gen
     np.fill_diagonal(similarity, 0.0)
     floor = np.partition(similarity, -NEIGHBOUR_COUNT, axis=1)[:, -NEIGHBOUR_COUNT][:, None]
     similarity[similarity < floor] = 0.0
+    codes = ProfileCodes({"gender": ("female", "male")})
     world.write_model(
         models_dir / VERSION,
         content_ids,
         embeddings,
         similarity,
-        ServedTower(embeddings, SubscriberTower(TowerConfig(sequence_length=SEQUENCE_LENGTH))),
+        ServedTower(embeddings, SubscriberTower(TowerConfig(sequence_length=SEQUENCE_LENGTH), codes.size)),
         _Ranker(len(NAMES)),
         sequence_length=SEQUENCE_LENGTH,
         candidate_count=CANDIDATE_COUNT,
+        codes=codes,
     )

@@ -65,6 +65,21 @@ def test_a_subscriber_without_history_is_told_so(client: TestClient) -> None:
     assert_popular(ask(client, world.NO_HISTORY), "no_history")
 
 
+def test_a_subscriber_without_history_is_served_by_a_model_that_knows_the_profile(
+    house: Settings, house_db: Connection[DictRow]
+) -> None:
+    version = "20260308T120000-00000002"
+    world.write_artefact(house.models_dir, version, with_profiles=True)
+    world.promote(house_db, version)
+    with TestClient(create_app(house)) as client:
+        answer = ask(client, world.NO_HISTORY)
+        assert (answer["is_fallback"], answer["model_version"]) == (False, version)
+        assert {world.genre_of(content_id) for content_id in ids(answer)} == {"comedy"}
+        assert {item["reason"] for item in answer["items"]} <= {"popular this week", "popular with people like you"}
+        # consent comes before any profile
+        assert_popular(ask(client, world.NO_CONSENT), "no_consent")
+
+
 def test_a_history_that_the_model_has_never_seen_is_none(client: TestClient, house_db: Connection[DictRow]) -> None:
     world.add_person(house_db, world.Person("s-new-content", ["c99"]))
     assert_popular(ask(client, "s-new-content"), "no_history")

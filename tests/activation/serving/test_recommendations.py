@@ -277,7 +277,7 @@ def test_the_tower_is_given_the_sequence_that_training_would_give_it(artefact: A
         return torch.zeros((1, 4))
 
     seconds, fractions = tuple(range(len(history))), tuple(0.5 / (n + 1) for n in range(len(history)))
-    replace(artefact, _tower=tower).subscriber_embedding(History(tuple(history), fractions, seconds), world.NOW)
+    replace(artefact, _tower=tower).subscriber_embedding(History(tuple(history), fractions, seconds), {}, world.NOW)
     expected = towers.padded(
         _as_training_has_it(artefact, history).newest(world.SEQUENCE_LENGTH), world.SEQUENCE_LENGTH
     )
@@ -293,6 +293,7 @@ def _as_training_has_it(artefact: Artefact, history: list[str]) -> Histories:
         np.array([n * SECOND for n, _ in known], dtype=np.int64),
         np.array([0.5 / (n + 1) for n, _ in known], dtype=np.float32),
         np.array([0, len(known)]),
+        np.zeros((1, 1), dtype=np.int64),
     )
 
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from feature_repo.content_text import WORD_COUNT
 from feature_repo.materialization import materialize
 from feature_repo.nearest import Nearest
+from feature_repo.profile_codes import PROFILES, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import apply_definitions
 from marquee.settings import Settings
@@ -245,6 +246,20 @@ class _Tower(nn.Module):
         return vectors + 0.0 * (seconds.sum(dim=1) + asked + torch.nan_to_num(fractions).sum(dim=1)).unsqueeze(1)
 
 
+class ProfiledTower(_Tower):
+    """What was consumed, and of whom that is known to be a woman, comedies."""
+
+    codes = ProfileCodes({"gender": ("female", "male"), "region": ("north",)})
+
+    def forward(  # type: ignore[override]
+        self, items: Tensor, seconds: Tensor, fractions: Tensor, asked: Tensor, profiles: Tensor
+    ) -> Tensor:
+        comedy = torch.zeros(self.embed.embedding_dim)
+        comedy[1] = 10.0
+        is_female: Tensor = (profiles == 1).any(dim=1, keepdim=True)
+        return super().forward(items, seconds, fractions, asked) + is_female * comedy
+
+
 class _Ranker(nn.Module):
     """The first input, which is the retrieval score; half of it is finished, of returns nothing is said."""
 
@@ -261,7 +276,11 @@ class OrderAlone(nn.Module):
 
 
 def write_artefact(
-    models_dir: Path, model_version: str, content_ids: Sequence[str] = CONTENT_IDS, ranker: nn.Module | None = None
+    models_dir: Path,
+    model_version: str,
+    content_ids: Sequence[str] = CONTENT_IDS,
+    ranker: nn.Module | None = None,
+    with_profiles: bool = False,
 ) -> Path:
     """A model directory in the format of docs/ARCHITECTURE.md."""
     count = len(content_ids)
@@ -277,8 +296,9 @@ def write_artefact(
     folder = models_dir / model_version
     side_map = np.zeros((GENRES + 3, 4), dtype=np.float32)
     side_map[7, 0] = side_map[4, 1] = 1.0
-    tower = _Tower(torch.from_numpy(embeddings))
-    write_model(folder, content_ids, embeddings, similarity, tower, ranker or _Ranker(), side_map=side_map)
+    tower = (ProfiledTower if with_profiles else _Tower)(torch.from_numpy(embeddings))
+    codes = ProfiledTower.codes if with_profiles else None
+    write_model(folder, content_ids, embeddings, similarity, tower, ranker or _Ranker(), side_map=side_map, codes=codes)
     return folder
 
 
@@ -292,6 +312,7 @@ def write_model(
     sequence_length: int = SEQUENCE_LENGTH,
     candidate_count: int = CANDIDATE_COUNT,
     side_map: np.ndarray | None = None,
+    codes: ProfileCodes | None = None,
 ) -> None:
     """`folder` as training would write it, but for what only evaluation reads."""
     folder.mkdir(parents=True)
@@ -309,8 +330,11 @@ def write_model(
     (folder / "fallback.json").write_text(json.dumps({"popular": popular, "popular_7d": popular[::-1]}))
     items = torch.zeros((2, sequence_length), dtype=torch.int64)
     batch, candidates = torch.export.Dim("batch", min=1), torch.export.Dim("candidates", min=2)
-    example = (items, items.clone(), torch.zeros((2, sequence_length)), torch.zeros(2, dtype=torch.int64))
-    exported = torch.export.export(tower.eval(), example, dynamic_shapes=({0: batch},) * 4)
+    example = [items, items.clone(), torch.zeros((2, sequence_length)), torch.zeros(2, dtype=torch.int64)]
+    if codes is not None:
+        codes.save(folder / PROFILES)
+        example.append(torch.zeros((2, codes.width), dtype=torch.int64))
+    exported = torch.export.export(tower.eval(), tuple(example), dynamic_shapes=({0: batch},) * len(example))
     torch.export.save(exported, folder / "user_tower.pt2")
     exported = torch.export.export(ranker.eval(), (torch.zeros((3, len(NAMES))),), dynamic_shapes=({0: candidates},))
     torch.export.save(exported, folder / "ranker.pt2")
