@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from feature_repo.columns import CONTENT_TYPES
 from feature_repo.content_text import WordWeights
@@ -110,11 +111,32 @@ class Interactions:
             self.subscriber_ids, self.users[chosen], self.items[chosen], self.moments[chosen], self.completions[chosen]
         )
 
+    def until(self, moment: int) -> tuple[Self, Self]:
+        """Those up to `moment` (nanoseconds) and those after it, numbered as before; no column is copied."""
+        place = int(np.searchsorted(self.moments, moment, side="right"))
+        before, after = (
+            type(self)(
+                self.subscriber_ids, self.users[part], self.items[part], self.moments[part], self.completions[part]
+            )
+            for part in (slice(place), slice(place, None))
+        )
+        return before, after
+
     def histories(self) -> Histories:
         """Of each of the U subscribers; empty where there is nothing."""
-        order = np.argsort(self.users, kind="stable")
-        bounds = np.searchsorted(self.users[order], np.arange(len(self.subscriber_ids) + 1))
+        order, bounds = self.by_user()
         return Histories(self.items[order], self.moments[order], self.completions[order], bounds)
+
+    def by_user(self) -> tuple[Items, Ints]:
+        """Places of interactions, subscriber by subscriber and oldest first, and where those of each begin.
+
+        # (M,), (U + 1,)
+        """
+        places = np.arange(len(self.users), dtype=np.int32)
+        there = np.ones(len(self.users), dtype=np.int8)
+        # a matrix in rows is a sort by counting: of 32 bits, and linear
+        by_row = sparse.coo_matrix((there, (self.users, places)), (len(self.subscriber_ids), len(places))).tocsr()
+        return by_row.indices, by_row.indptr.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -193,43 +215,36 @@ def moments_of(moments: pd.Series) -> Ints:
 
 def leave_last_out(interactions: Interactions, shortest: int = 2) -> Split:
     """Each subscriber's last interaction is what has to be found, by whoever has `shortest` or more."""
-    positions = _positions_from_end(interactions)
-    counts = np.bincount(interactions.users, minlength=len(interactions.subscriber_ids))
-    is_last = (positions == 0) & (counts[interactions.users] >= shortest)
-    last = interactions.where(is_last)
-    order = np.argsort(last.users, kind="stable")
+    order, bounds = interactions.by_user()
+    users = np.flatnonzero(np.diff(bounds) >= shortest)
+    last = order[bounds[users + 1] - 1]
+    is_train = np.ones(len(interactions.users), dtype=bool)
+    is_train[last] = False
     return _drop_seen(
         Split(
             "loo",
-            interactions.where(~is_last),
-            last.users[order].astype(np.int64),
-            last.moments[order],
-            list(last.items[order].astype(np.int64).reshape(-1, 1)),
+            interactions.where(is_train),
+            users,
+            interactions.moments[last],
+            list(interactions.items[last].astype(np.int64).reshape(-1, 1)),
         )
     )
 
 
 def temporal(interactions: Interactions, share: float = 0.8) -> Split:
     """What lies before the moment by which `share` of the interactions happened trains; what follows is to be found."""
-    cut = int(np.quantile(interactions.moments, share, method="lower"))
-    is_train = interactions.moments <= cut
-    train, test = interactions.where(is_train), interactions.where(~is_train)
-    warm = np.intersect1d(train.users, test.users).astype(np.int64)
-    later = test.histories().at(warm)
-    relevant = [np.unique(later.items_of(row)).astype(np.int64) for row in range(len(warm))]
+    cut = int(interactions.moments[int((len(interactions.moments) - 1) * share)])
+    train, test = interactions.until(cut)
+    is_warm = np.zeros(len(interactions.subscriber_ids), dtype=bool)
+    is_warm[train.users] = True
+    later = test.histories()
+    warm = np.flatnonzero(is_warm & (later.lengths > 0))
+    relevant = [np.unique(later.items_of(user)).astype(np.int64) for user in warm]
     return _drop_seen(Split("temporal", train, warm, np.full(len(warm), cut + 1), relevant))
 
 
 def _drop_seen(split: Split) -> Split:
-    seen = split.histories()
-    return split.with_relevant([np.setdiff1d(items, seen.items_of(row)) for row, items in enumerate(split.relevant)])
-
-
-def _positions_from_end(interactions: Interactions) -> Ints:
-    """How many interactions of the same subscriber follow each."""
-    order = np.argsort(interactions.users, kind="stable")
-    ordered = interactions.users[order]
-    ends = np.searchsorted(ordered, ordered, side="right")
-    positions = np.empty(len(order), dtype=np.int64)
-    positions[order] = ends - 1 - np.arange(len(order))
-    return positions
+    seen = split.train.histories()
+    return split.with_relevant(
+        [np.setdiff1d(items, seen.items_of(user)) for user, items in zip(split.users, split.relevant, strict=True)]
+    )
