@@ -17,6 +17,7 @@ from scipy import sparse
 
 from feature_repo.columns import CONTENT_TYPES
 from feature_repo.content_text import WordWeights
+from marquee.errors import MarqueeError
 from training.histories import SECOND, Floats, Histories, Ints, Items
 
 # nanoseconds
@@ -24,6 +25,10 @@ HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
 UNKNOWN = np.iinfo(np.int64).max
 Bools = NDArray[np.bool_]
+
+
+class CatalogueError(MarqueeError):
+    """Interactions and catalogue do not fit together."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,12 @@ class Interactions:
         """Those up to `moment` (nanoseconds) and those after it, numbered as before; no column is copied."""
         place = int(np.searchsorted(self.moments, moment, side="right"))
         before, after = (
-            type(self)(
-                self.subscriber_ids, self.users[part], self.items[part], self.moments[part], self.completions[part]
+            replace(
+                self,
+                users=self.users[part],
+                items=self.items[part],
+                moments=self.moments[part],
+                completions=self.completions[part],
             )
             for part in (slice(place), slice(place, None))
         )
@@ -181,18 +190,27 @@ def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Int
         interactions: subscriber_id, content_id, occurred_at, watched_fraction; in the order of time, ties in the order
             of events.
         contents: content_id, content_type, title, genre_vector, published_at, is_simulated.
+
+    Raises:
+        CatalogueError: a content was consumed that is not among `contents`.
     """
     contents = contents.sort_values("content_id", kind="stable").reset_index(drop=True)
     content_ids = tuple(contents["content_id"])
+    users, subscriber_ids = _numbered(interactions["subscriber_id"])
+    items, consumed_ids = _numbered(interactions["content_id"])
     number = {content_id: index + 1 for index, content_id in enumerate(content_ids)}
-    users, subscriber_ids = pd.factorize(interactions["subscriber_id"], sort=True)
+    if unknown := [content_id for content_id in consumed_ids if content_id not in number]:
+        raise CatalogueError(
+            f"content_id {unknown[0]!r} and {len(unknown) - 1} others were consumed and are not in the catalogue; "
+            "bring them into the source of contents, or build the profiles again"
+        )
     genres = np.stack([np.asarray(vector, dtype=np.float32) for vector in contents["genre_vector"]])
     types = np.stack([contents["content_type"] == name for name in CONTENT_TYPES], axis=1)
     side = np.concatenate([genres, types.astype(np.float32)], axis=1)
     consumed = Interactions(
-        subscriber_ids=tuple(subscriber_ids),
-        users=users.astype(np.int32),
-        items=interactions["content_id"].map(number).to_numpy(dtype=np.int32),
+        subscriber_ids=subscriber_ids,
+        users=users,
+        items=np.array([number[content_id] for content_id in consumed_ids], dtype=np.int32)[items],
         moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
         # as ftr_subscriber__sequence has it
         completions=interactions["watched_fraction"].astype(np.float32).fillna(0.5).to_numpy(),
@@ -205,6 +223,13 @@ def read_frames(interactions: pd.DataFrame, contents: pd.DataFrame) -> tuple[Int
         ~contents["is_simulated"].to_numpy(dtype=bool),
     )
     return consumed, catalogue.out_when_consumed(consumed)
+
+
+def _numbered(ids: pd.Series) -> tuple[Items, tuple[str, ...]]:
+    """The number of each row's id, and the ids that are there in their order.  # (M,), (U,)"""
+    named = ids.astype("category").cat.remove_unused_categories()
+    numbers, known = pd.factorize(named.cat.categories, sort=True)
+    return numbers.astype(np.int32)[named.cat.codes], tuple(known)
 
 
 def moments_of(moments: pd.Series) -> Ints:
@@ -239,12 +264,15 @@ def temporal(interactions: Interactions, share: float = 0.8) -> Split:
     is_warm[train.users] = True
     later = test.histories()
     warm = np.flatnonzero(is_warm & (later.lengths > 0))
-    relevant = [np.unique(later.items_of(user)).astype(np.int64) for user in warm]
+    relevant = [np.unique(later.items_of(user)).astype(np.int64) for user in warm.tolist()]
     return _drop_seen(Split("temporal", train, warm, np.full(len(warm), cut + 1), relevant))
 
 
 def _drop_seen(split: Split) -> Split:
     seen = split.train.histories()
     return split.with_relevant(
-        [np.setdiff1d(items, seen.items_of(user)) for user, items in zip(split.users, split.relevant, strict=True)]
+        [
+            np.setdiff1d(items, seen.items_of(user))
+            for user, items in zip(split.users.tolist(), split.relevant, strict=True)
+        ]
     )

@@ -165,6 +165,11 @@ def test_every_row_is_on_one_side_and_what_is_kept_holds_every_limit(log: pd.Dat
     )
     assert sift(sifted.kept, TIGHT).aside.empty
     assert sifted.kept["occurred_at"].is_monotonic_increasing
+    # ids as the warehouse's extract has them
+    encoded = sift(log.astype({"subscriber_id": "category", "content_id": "category"}), TIGHT)
+    for ours, theirs in ((encoded.kept, sifted.kept), (encoded.aside, sifted.aside)):
+        assert ours["content_id"].dtype == "category"
+        pd.testing.assert_frame_equal(ours.astype(theirs.dtypes), theirs)
 
 
 def test_the_store_s_counts_lose_what_was_set_aside() -> None:
