@@ -5,7 +5,7 @@ in which a pair of user and item stands once, at its first time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ _NEEDED = ("user_id", "item_id", "timestamp")
 _COMPLETION = "completion"
 _OF_ITEMS = ("tags", "title", "text", "published_at", "content_type")
 # of users and items, known at a time
-_PAIRS_AT_ONCE = 2**22
+_PAIRS_AT_ONCE = 2**20
 # the commonest tags of a catalogue are its taxonomy; a tag of one item says what its id says
 _MOST_TAGS = 64
 # nanoseconds are held in 64 bits, which end in the year 2262; milliseconds of today are beyond it too
@@ -67,33 +67,34 @@ def read_interactions(
     Raises:
         ColumnFileError: a column is missing, a value is none, or a timestamp is no moment.
     """
-    columns = _read_log(path)
-    order = np.argsort(columns.moments, kind="stable")
-    users, items = columns.users[order], columns.items[order]
-    is_first = ~_is_repeated(users, items)
+    log = _read_log(path)
+    order = np.argsort(log.moments, kind="stable")
+    first_row = int(order[0])
+    log = _of_rows(log, order)
+    del order
+    is_first = ~_is_repeated(log.users, log.items)
     if not is_first.all():
-        order, users, items = order[is_first], users[is_first], items[is_first]
-    consumed = columns.item_ids[pd.unique(items)]
+        log = _of_rows(log, is_first)
+    consumed = log.item_ids[pd.unique(log.items)]
     about_items = _said_of("item_id", consumed, content_path, _OF_ITEMS.__contains__)
     # what nobody consumed is in the catalogue too
     item_ids = np.unique(np.concatenate([consumed, about_items.index.to_numpy()]))
-    number_of = np.searchsorted(item_ids, columns.item_ids).astype(np.int32) + 1
+    number_of = np.searchsorted(item_ids, log.item_ids).astype(np.int32) + 1
     interactions = Interactions(
-        subscriber_ids=tuple(map(str, columns.user_ids)),
-        users=users,
-        items=number_of[items],
-        moments=columns.moments[order],
-        completions=_completions(columns, order),
+        subscriber_ids=tuple(map(str, log.user_ids)),
+        users=log.users,
+        items=number_of[log.items],
+        moments=log.moments,
+        completions=_completions(log, first_row),
     )
     contents = _contents(about_items.reindex(item_ids), content_path or path).out_when_consumed(interactions)
-    user_ids = columns.user_ids
-    groups = _said_of("user_id", user_ids, users_path).reindex(user_ids).reset_index(drop=True)
-    return LoggedInteractions(interactions, contents, user_ids, item_ids, groups)
+    groups = _said_of("user_id", log.user_ids, users_path).reindex(log.user_ids).reset_index(drop=True)
+    return LoggedInteractions(interactions, contents, log.user_ids, item_ids, groups)
 
 
 @dataclass(frozen=True)
 class _Log:
-    """M rows of a file, in its order.
+    """M rows of a file.
 
     Attributes:
         user_ids, item_ids: each once, in their order.
@@ -149,6 +150,17 @@ def _read_log(path: Path) -> _Log:
     return _Log(file, user_ids, item_ids, users, items, moments, completions)
 
 
+def _of_rows(log: _Log, rows: Ints | Bools) -> _Log:
+    """The same file's chosen rows."""
+    return replace(
+        log,
+        users=log.users[rows],
+        items=log.items[rows],
+        moments=log.moments[rows],
+        completions=None if log.completions is None else log.completions[rows],
+    )
+
+
 def _is_number(kind: pa.DataType | None) -> bool:
     return kind is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
@@ -157,7 +169,7 @@ def _is_repeated(users: Items, items: Items) -> Bools:
     """Whether a pair of user and item was there before.  # (M,), (M,) -> (M,)"""
     is_repeated = np.zeros(len(users), dtype=bool)
     width, user_count = int(items.max()) + 1, int(users.max()) + 1
-    # of some users at a time: the pairs that are known are four times as large as what they are made from
+    # of some users at a time, for pairs that are known are larger than what they are made from
     step = max(1, user_count * _PAIRS_AT_ONCE // len(users))
     for low in range(0, user_count, step):
         rows = np.flatnonzero((users >= low) & (users < low + step))
@@ -191,19 +203,18 @@ def _moments(timestamps: pd.Series, name: str, path: Path) -> Ints:
     return np.asarray(np.round(values * 1e6).astype(np.int64) * 1_000, dtype=np.int64)
 
 
-def _completions(columns: _Log, order: Ints) -> Floats:
-    """In the order of time."""
-    path = columns.file.path
-    if _COMPLETION not in columns.file.types:
-        return np.full(len(order), np.nan, dtype=np.float32)
-    if columns.completions is None:
-        said = read_columns(path, (_COMPLETION,), lambda _: False)[_COMPLETION].iloc[order[0]]
+def _completions(log: _Log, first_row: int) -> Floats:
+    """In the order of time; `first_row` is where the file has the first of them."""
+    path = log.file.path
+    if _COMPLETION not in log.file.types:
+        return np.full(len(log.users), np.nan, dtype=np.float32)
+    if log.completions is None:
+        said = read_columns(path, (_COMPLETION,), lambda _: False)[_COMPLETION].iloc[first_row]
         raise ColumnFileError(f"{path}: {_COMPLETION} is {said!r}, no number; write a share from 0 to 1")
-    values = columns.completions[order]
-    wrong = (values < 0) | (values > 1)
+    wrong = (log.completions < 0) | (log.completions > 1)
     if wrong.any():
-        raise ColumnFileError(f"{path}: {_COMPLETION} {values[wrong][0]:g} is no share; write it from 0 to 1")
-    return values
+        raise ColumnFileError(f"{path}: {_COMPLETION} {log.completions[wrong][0]:g} is no share; write it from 0 to 1")
+    return log.completions
 
 
 def _said_of(

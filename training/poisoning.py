@@ -55,7 +55,8 @@ def sift(interactions: pd.DataFrame, limits: BatchThresholds) -> Sifted:
     ):
         is_bad = is_bad_of(kept).to_numpy(dtype=bool)
         aside.append(kept[is_bad].assign(reason=reason))
-        kept = kept[~is_bad]
+        # most logs break no limit, and a copy of a large one is large
+        kept = kept[~is_bad] if is_bad.any() else kept
     return Sifted(kept.reset_index(drop=True), pd.concat(aside, ignore_index=True))
 
 
