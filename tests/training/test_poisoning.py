@@ -110,8 +110,10 @@ def test_slow_floods_are_capped_by_the_day_and_in_all() -> None:
 
 
 def test_few_accounts_in_step_are_people_who_watch_a_series() -> None:
-    few = [log_of(f"fan{n}", CONTENTS[:30], START + pd.Timedelta(hours=n), 300) for n in range(9)]
-    assert sift(in_time(CLEAN, *few), LIMITS).aside.empty
+    many = LIMITS.accounts_in_step
+    fans = [log_of(f"fan{n}", CONTENTS[:30], START + pd.Timedelta(hours=n), 300) for n in range(many)]
+    assert sift(in_time(CLEAN, *fans[1:]), LIMITS).aside.empty
+    assert sift(in_time(CLEAN, *fans), LIMITS).aside["subscriber_id"].nunique() == many
 
 
 @pytest.mark.parametrize("plant", [doubled, a_million_plays, a_bot, a_farm])
