@@ -23,6 +23,7 @@ from training.charts import Curve
 
 LIMIT_GIB = 8.0
 _SIZES = (1.0, 2.5, 5.0, 10.0, 25.0)
+_LEAST = 0.25
 _MILLION = 1_000_000
 _GIB = 2**30
 _SAID = {
@@ -49,6 +50,10 @@ def main(arguments: Sequence[str]) -> bool:
     parser.add_argument("--sizes", nargs="+", type=float, default=list(_SIZES), help="millions of interactions")
     parser.add_argument("--chart", type=Path, default=load_settings().var_dir / "benchmarks" / "growth.svg")
     options = parser.parse_args(arguments)
+    if min(options.sizes) < _LEAST:
+        parser.error(
+            f"--sizes {min(options.sizes):g}: of less than {_LEAST:g} million there are fewer films than one sees"
+        )
     terminal = Console()
     # a file takes whole rows
     console = terminal if terminal.is_terminal else Console(width=160)
