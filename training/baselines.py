@@ -21,8 +21,8 @@ _MOST_WEIGHED = 6_000
 _REGULARISATION = 500.0
 # of a history, for likeness: tastes move on
 _NEWEST_ALIKE = 50
-# similarities held dense at a time: 256 MiB
-_DENSE_VALUES = 2**26
+# similarities held dense at a time: 64 MiB
+_DENSE_VALUES = 2**24
 
 
 def popularity(train: Interactions, item_count: int) -> Floats:
@@ -141,7 +141,10 @@ def _seen(train: Interactions, item_count: int) -> sparse.csr_matrix:
 def _consumed(histories: Histories, size: int) -> sparse.csr_matrix:
     """How often each consumed what.  # (E, size)"""
     ones = np.ones(len(histories.items), dtype=np.float32)
-    return sparse.csr_matrix((ones, (histories.rows(), histories.items)), shape=(len(histories), size))
+    # histories lie in rows already; a copy of the items is sorted
+    found = sparse.csr_matrix((ones, histories.items.copy(), histories.bounds), shape=(len(histories), size))
+    found.sum_duplicates()
+    return found
 
 
 def top_unseen(scores: Floats, seen: Histories, allowed: Bools, k: int) -> Ints:

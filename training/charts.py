@@ -35,44 +35,71 @@ class Interval:
     high: float
 
 
+@dataclass(frozen=True)
+class Curve:
+    """Points from left to right, and what is written at their end."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+
+
+def curves(title: str, drawn_curves: Sequence[Curve], across: str, places: dict[float, str], bottom: float) -> str:
+    """A line a curve, named at its end, above an axis named `across` with a word at each of `places`.
+
+    Args:
+        bottom: where the axis of figures begins.
+    """
+    first, last = min(places), max(places)
+    top = max(figure for curve in drawn_curves for _, figure in curve.points)
+    width, height = (last - first) or 1.0, (top - bottom) or 1.0
+
+    def x(place: float) -> float:
+        return _LEFT + (place - first) / width * (_WIDTH - _LEFT - _RIGHT)
+
+    def y(figure: float) -> float:
+        return _TOP + (top - figure) / height * (_HEIGHT - _TOP - _BOTTOM)
+
+    drawn = [_line(_LEFT, y(value), _WIDTH - _RIGHT, y(value)) for value in _ticks(bottom, top)]
+    drawn += [_text(_LEFT - 8, y(value) + 4, f"{value:.3g}", "end") for value in _ticks(bottom, top)]
+    drawn += [_text(x(place), _HEIGHT - 18, word, "middle") for place, word in sorted(places.items())]
+    drawn.append(_text((x(first) + x(last)) / 2, _HEIGHT - 2, across, "middle"))
+    ends = _spread([y(curve.points[-1][1]) for curve in drawn_curves])
+    for number, (curve, end) in enumerate(zip(drawn_curves, ends, strict=True)):
+        colour = f"var(--series-{number % 6 + 1})"
+        path = " ".join(f"{x(place):.1f},{y(figure):.1f}" for place, figure in curve.points)
+        drawn.append(
+            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5" '
+            f'stroke-dasharray="{_DASHES[number % len(_DASHES)]}"/>'
+        )
+        right, down = x(curve.points[-1][0]), y(curve.points[-1][1])
+        drawn.append(f'<circle cx="{right:.1f}" cy="{down:.1f}" r="3.5" fill="{colour}"/>')
+        drawn.append(
+            f'<polyline points="{right + 5:.1f},{down:.1f} {_WIDTH - _RIGHT + 8},{end:.1f}" fill="none" '
+            f'stroke="{colour}" stroke-width="1" opacity=".5"/>'
+        )
+        drawn.append(_text(_WIDTH - _RIGHT + 12, end + 4, curve.label, "start"))
+    return _image(title, _WIDTH, _HEIGHT, drawn)
+
+
 def loss_curves(points: Sequence[LossPoint]) -> str:
     """A line for each stage over its epochs, named at its end."""
     stages = list(dict.fromkeys(point.stage for point in points))
     by_stage = {stage: [point for point in points if point.stage == stage] for stage in stages}
     starts = _starts(points)
-    last = max(starts[point.stage] + point.epoch for point in points) or 1
-    losses = [point.loss for point in points]
-    bottom, top = min(losses), max(losses)
-    height = (top - bottom) or 1.0
-
-    def x(epoch: float) -> float:
-        return _LEFT + epoch / last * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(loss: float) -> float:
-        return _TOP + (top - loss) / height * (_HEIGHT - _TOP - _BOTTOM)
-
-    drawn = [_line(_LEFT, y(value), _WIDTH - _RIGHT, y(value)) for value in _ticks(bottom, top)]
-    drawn += [_text(_LEFT - 8, y(value) + 4, f"{value:.3g}", "end") for value in _ticks(bottom, top)]
-    drawn += [_text(x(epoch), _HEIGHT - 18, str(epoch + 1), "middle") for epoch in sorted({0, last // 2, last})]
-    drawn.append(_text((x(0) + x(last)) / 2, _HEIGHT - 2, "epoch", "middle"))
-    ends = _spread({stage: y(of_stage[-1].loss) for stage, of_stage in by_stage.items()})
-    for number, (stage, of_stage) in enumerate(by_stage.items()):
-        colour = f"var(--series-{number % 6 + 1})"
-        places = [(x(starts[stage] + point.epoch), y(point.loss)) for point in of_stage]
-        path = " ".join(f"{across:.1f},{down:.1f}" for across, down in places)
-        drawn.append(
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2.5" '
-            f'stroke-dasharray="{_DASHES[number % len(_DASHES)]}"/>'
-        )
-        across, down = places[-1]
-        drawn.append(f'<circle cx="{across:.1f}" cy="{down:.1f}" r="3.5" fill="{colour}"/>')
-        drawn.append(
-            f'<polyline points="{across + 5:.1f},{down:.1f} {_WIDTH - _RIGHT + 8},{ends[stage]:.1f}" fill="none" '
-            f'stroke="{colour}" stroke-width="1" opacity=".5"/>'
-        )
-        drawn.append(_text(_WIDTH - _RIGHT + 12, ends[stage] + 4, f"{stage}  {of_stage[-1].loss:.3f}", "start"))
+    last = max(starts[point.stage] + point.epoch for point in points)
     said = "; ".join(f"{stage} from {of[0].loss:.3f} to {of[-1].loss:.3f}" for stage, of in by_stage.items())
-    return _image(f"Training loss by epoch: {said}", _WIDTH, _HEIGHT, drawn)
+    return curves(
+        f"Training loss by epoch: {said}",
+        [
+            Curve(
+                f"{stage}  {of_stage[-1].loss:.3f}", [(starts[stage] + point.epoch, point.loss) for point in of_stage]
+            )
+            for stage, of_stage in by_stage.items()
+        ],
+        "epoch",
+        {epoch: str(epoch + 1) for epoch in (0, last // 2, last)},
+        min(point.loss for point in points),
+    )
 
 
 def intervals(title: str, rows: Sequence[Interval], highlighted: str) -> str:
@@ -147,15 +174,16 @@ def _starts(points: Sequence[LossPoint]) -> dict[str, int]:
     return starts
 
 
-def _spread(places: dict[str, float]) -> dict[str, float]:
+def _spread(places: Sequence[float]) -> list[float]:
     """Where each label stands, in the order of the lines' ends and not over another."""
-    found: dict[str, float] = {}
+    found = list(places)
     free = float(_TOP)
-    for name, place in sorted(places.items(), key=lambda pair: pair[1]):
-        found[name] = max(place, free)
-        free = found[name] + _LABEL_GAP
+    order = sorted(range(len(places)), key=lambda number: places[number])
+    for number in order:
+        found[number] = max(places[number], free)
+        free = found[number] + _LABEL_GAP
     free = float(_HEIGHT - _BOTTOM)
-    for name in reversed(found):
-        found[name] = min(found[name], free)
-        free = found[name] - _LABEL_GAP
+    for number in reversed(order):
+        found[number] = min(found[number], free)
+        free = found[number] - _LABEL_GAP
     return found

@@ -13,10 +13,12 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from feature_repo.columns import CONTENT_TYPES
 from feature_repo.content_text import WordWeights
 from feature_repo.profile_codes import ProfileCodes
+from marquee.errors import MarqueeError
 from training.histories import SECOND, Floats, Histories, Ints, Items
 
 # nanoseconds
@@ -24,6 +26,10 @@ HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
 UNKNOWN = np.iinfo(np.int64).max
 Bools = NDArray[np.bool_]
+
+
+class CatalogueError(MarqueeError):
+    """Interactions and catalogue do not fit together."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +125,36 @@ class Interactions:
             completions=self.completions[chosen],
         )
 
+    def until(self, moment: int) -> tuple[Self, Self]:
+        """Those up to `moment` (nanoseconds) and those after it, numbered as before; no column is copied."""
+        place = int(np.searchsorted(self.moments, moment, side="right"))
+        before, after = (
+            replace(
+                self,
+                users=self.users[part],
+                items=self.items[part],
+                moments=self.moments[part],
+                completions=self.completions[part],
+            )
+            for part in (slice(place), slice(place, None))
+        )
+        return before, after
+
     def histories(self) -> Histories:
         """Of each of the U subscribers; empty where there is nothing."""
-        order = np.argsort(self.users, kind="stable")
-        bounds = np.searchsorted(self.users[order], np.arange(len(self.subscriber_ids) + 1))
+        order, bounds = self.by_user()
         return Histories(self.items[order], self.moments[order], self.completions[order], bounds, self.profiles)
+
+    def by_user(self) -> tuple[Items, Ints]:
+        """Places of interactions, subscriber by subscriber and oldest first, and where those of each begin.
+
+        # (M,), (U + 1,)
+        """
+        places = np.arange(len(self.users), dtype=np.int32)
+        there = np.ones(len(self.users), dtype=np.int8)
+        # a matrix in rows is a sort by counting: of 32 bits, and linear
+        by_row = sparse.coo_matrix((there, (self.users, places)), (len(self.subscriber_ids), len(places))).tocsr()
+        return by_row.indices, by_row.indptr.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -174,24 +205,33 @@ def read_frames(
             of events.
         contents: content_id, content_type, title, genre_vector, published_at, is_simulated.
         profiles: by subscriber_id, what `codes` are of; nothing is known of anybody without them.
+
+    Raises:
+        CatalogueError: a content was consumed that is not among `contents`.
     """
     codes = codes or ProfileCodes.none()
     profiles = pd.DataFrame() if profiles is None else profiles
     contents = contents.sort_values("content_id", kind="stable").reset_index(drop=True)
     content_ids = tuple(contents["content_id"])
+    users, subscriber_ids = _numbered(interactions["subscriber_id"])
+    items, consumed_ids = _numbered(interactions["content_id"])
     number = {content_id: index + 1 for index, content_id in enumerate(content_ids)}
-    users, subscriber_ids = pd.factorize(interactions["subscriber_id"], sort=True)
+    if unknown := [content_id for content_id in consumed_ids if content_id not in number]:
+        raise CatalogueError(
+            f"content_id {unknown[0]!r} and {len(unknown) - 1} others were consumed and are not in the catalogue; "
+            "bring them into the source of contents, or build the profiles again"
+        )
     genres = np.stack([np.asarray(vector, dtype=np.float32) for vector in contents["genre_vector"]])
     types = np.stack([contents["content_type"] == name for name in CONTENT_TYPES], axis=1)
     side = np.concatenate([genres, types.astype(np.float32)], axis=1)
     consumed = Interactions(
-        subscriber_ids=tuple(subscriber_ids),
-        users=users.astype(np.int32),
-        items=interactions["content_id"].map(number).to_numpy(dtype=np.int32),
+        subscriber_ids=subscriber_ids,
+        users=users,
+        items=np.array([number[content_id] for content_id in consumed_ids], dtype=np.int32)[items],
         moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
         # as ftr_subscriber__sequence has it
         completions=interactions["watched_fraction"].astype(np.float32).fillna(0.5).to_numpy(),
-        profiles=codes.codes(profiles.reindex(subscriber_ids)),
+        profiles=codes.codes(profiles.reindex(list(subscriber_ids))),
         profile_size=codes.size,
     )
     catalogue = Contents.of(
@@ -204,6 +244,13 @@ def read_frames(
     return consumed, catalogue.out_when_consumed(consumed)
 
 
+def _numbered(ids: pd.Series) -> tuple[Items, tuple[str, ...]]:
+    """The number of each row's id, and the ids that are there in their order.  # (M,), (U,)"""
+    named = ids.astype("category").cat.remove_unused_categories()
+    numbers, known = pd.factorize(named.cat.categories, sort=True)
+    return numbers.astype(np.int32)[named.cat.codes], tuple(known)
+
+
 def moments_of(moments: pd.Series) -> Ints:
     """Nanoseconds since 1970, UNKNOWN where there is none."""
     nanoseconds = moments.dt.as_unit("ns").astype("int64").to_numpy()
@@ -212,43 +259,39 @@ def moments_of(moments: pd.Series) -> Ints:
 
 def leave_last_out(interactions: Interactions, shortest: int = 2) -> Split:
     """Each subscriber's last interaction is what has to be found, by whoever has `shortest` or more."""
-    positions = _positions_from_end(interactions)
-    counts = np.bincount(interactions.users, minlength=len(interactions.subscriber_ids))
-    is_last = (positions == 0) & (counts[interactions.users] >= shortest)
-    last = interactions.where(is_last)
-    order = np.argsort(last.users, kind="stable")
+    order, bounds = interactions.by_user()
+    users = np.flatnonzero(np.diff(bounds) >= shortest)
+    last = order[bounds[users + 1] - 1]
+    is_train = np.ones(len(interactions.users), dtype=bool)
+    is_train[last] = False
     return _drop_seen(
         Split(
             "loo",
-            interactions.where(~is_last),
-            last.users[order].astype(np.int64),
-            last.moments[order],
-            list(last.items[order].astype(np.int64).reshape(-1, 1)),
+            interactions.where(is_train),
+            users,
+            interactions.moments[last],
+            list(interactions.items[last].astype(np.int64).reshape(-1, 1)),
         )
     )
 
 
 def temporal(interactions: Interactions, share: float = 0.8) -> Split:
     """What lies before the moment by which `share` of the interactions happened trains; what follows is to be found."""
-    cut = int(np.quantile(interactions.moments, share, method="lower"))
-    is_train = interactions.moments <= cut
-    train, test = interactions.where(is_train), interactions.where(~is_train)
-    warm = np.intersect1d(train.users, test.users).astype(np.int64)
-    later = test.histories().at(warm)
-    relevant = [np.unique(later.items_of(row)).astype(np.int64) for row in range(len(warm))]
+    cut = int(interactions.moments[int((len(interactions.moments) - 1) * share)])
+    train, test = interactions.until(cut)
+    is_warm = np.zeros(len(interactions.subscriber_ids), dtype=bool)
+    is_warm[train.users] = True
+    later = test.histories()
+    warm = np.flatnonzero(is_warm & (later.lengths > 0))
+    relevant = [np.unique(later.items_of(user)).astype(np.int64) for user in warm.tolist()]
     return _drop_seen(Split("temporal", train, warm, np.full(len(warm), cut + 1), relevant))
 
 
 def _drop_seen(split: Split) -> Split:
-    seen = split.histories()
-    return split.with_relevant([np.setdiff1d(items, seen.items_of(row)) for row, items in enumerate(split.relevant)])
-
-
-def _positions_from_end(interactions: Interactions) -> Ints:
-    """How many interactions of the same subscriber follow each."""
-    order = np.argsort(interactions.users, kind="stable")
-    ordered = interactions.users[order]
-    ends = np.searchsorted(ordered, ordered, side="right")
-    positions = np.empty(len(order), dtype=np.int64)
-    positions[order] = ends - 1 - np.arange(len(order))
-    return positions
+    seen = split.train.histories()
+    return split.with_relevant(
+        [
+            np.setdiff1d(items, seen.items_of(user))
+            for user, items in zip(split.users.tolist(), split.relevant, strict=True)
+        ]
+    )

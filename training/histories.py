@@ -218,8 +218,12 @@ def filled(histories: Histories, chosen: Windows, rows: Ints, places: Ints, row_
 
 def _ranges(starts: Ints, lengths: Ints) -> Ints:
     """starts[i], starts[i] + 1, ... of lengths[i] each, one after another."""
-    ends = np.cumsum(lengths)
-    if not len(ends):
+    there = lengths > 0
+    starts, lengths = starts[there], lengths[there]
+    if not len(lengths):
         return np.empty(0, dtype=np.int64)
-    places: Ints = np.arange(ends[-1]) + np.repeat(starts - (ends - lengths), lengths)
-    return places
+    # the sum of steps, made in place: of one, but for where the next begins
+    steps = np.ones(int(lengths.sum()), dtype=np.int64)
+    steps[0] = starts[0]
+    steps[np.cumsum(lengths)[:-1]] = starts[1:] - (starts[:-1] + lengths[:-1] - 1)
+    return np.cumsum(steps, out=steps)

@@ -17,6 +17,8 @@ from training.off_policy import LoggedRounds, OffPolicyError, Values
 
 _CONTEXT_PREFIX = "context_"
 _PLACE = ("request_id", "position")
+# where the file has them
+_OF_REQUESTS = ("surface", "subscriber_id")
 _NEEDED = (*_PLACE, "content_id", "propensity", "reward")
 # probabilities of a place add up to one, but for rounding by whoever wrote them
 _ROUNDING = 1e-3
@@ -51,7 +53,9 @@ def read_impressions(path: Path, policies: Sequence[str], choices_path: Path | N
             not those of the impressions.
         OffPolicyError: a reward, propensity or probability is out of its range.
     """
-    frame = read_columns(path, (*_NEEDED, *policies))
+    frame = read_columns(
+        path, (*_NEEDED, *policies), lambda name: name in _OF_REQUESTS or name.startswith(_CONTEXT_PREFIX)
+    )
     place = [*_PLACE, *(["surface"] if "surface" in frame else [])]
     context = [name for name in map(str, frame) if name.startswith(_CONTEXT_PREFIX)]
     _refuse_unnamed(frame, [*place, "content_id", *context], path)
@@ -106,7 +110,7 @@ def _clusters(frame: pd.DataFrame) -> np.ndarray:
 
 
 def _choices(path: Path, impressions: pd.DataFrame, place: list[str], policies: Sequence[str]) -> pd.DataFrame:
-    frame = read_columns(path, (*place, "content_id", *policies))
+    frame = read_columns(path, (*place, "content_id", *policies), lambda _: False)
     names = [*place, "content_id"]
     _refuse_unnamed(frame, names, path)
     for name in names:

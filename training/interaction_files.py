@@ -4,20 +4,33 @@ In: a file with `user_id`, `item_id` and `timestamp`, and files about items and 
 in which a pair of user and item stands once, at its first time.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from feature_repo.columns import CONTENT_TYPES
 from feature_repo.profile_codes import ProfileCodes
-from training.column_files import ColumnFileError, read_columns, refuse_empty
-from training.dataset import UNKNOWN, Contents, Interactions
-from training.histories import SECOND, Floats, Ints
+from training.column_files import (
+    ColumnFile,
+    ColumnFileError,
+    empty_value,
+    first_empty,
+    read_columns,
+    refuse_empty,
+)
+from training.dataset import UNKNOWN, Bools, Contents, Interactions
+from training.histories import SECOND, Floats, Ints, Items
+from training.id_numbers import IdNumbers
 
 _NEEDED = ("user_id", "item_id", "timestamp")
+_COMPLETION = "completion"
+_OF_ITEMS = ("tags", "title", "text", "published_at", "content_type")
+# of users and items, known at a time
+_PAIRS_AT_ONCE = 2**20
 # the commonest tags of a catalogue are its taxonomy; a tag of one item says what its id says
 _MOST_TAGS = 64
 # nanoseconds are held in 64 bits, which end in the year 2262; milliseconds of today are beyond it too
@@ -59,32 +72,122 @@ def read_interactions(
     Raises:
         ColumnFileError: a column is missing, a value is none, or a timestamp is no moment.
     """
-    frame = _read(path, _NEEDED)
-    frame = frame.assign(moment=_moments(frame["timestamp"], "timestamp", path)).sort_values("moment", kind="stable")
-    frame = frame.drop_duplicates(["user_id", "item_id"], keep="first")
-    users, user_ids = pd.factorize(frame["user_id"].to_numpy(), sort=True)
-    consumed = frame["item_id"].unique()
-    about_items = _said_of("item_id", consumed, content_path)
+    log = _read_log(path)
+    order = np.argsort(log.moments, kind="stable")
+    first_row = int(order[0])
+    log = _of_rows(log, order)
+    del order
+    is_first = ~_is_repeated(log.users, log.items)
+    if not is_first.all():
+        log = _of_rows(log, is_first)
+    consumed = log.item_ids[pd.unique(log.items)]
+    about_items = _said_of("item_id", consumed, content_path, _OF_ITEMS.__contains__)
     # what nobody consumed is in the catalogue too
     item_ids = np.unique(np.concatenate([consumed, about_items.index.to_numpy()]))
-    items = np.searchsorted(item_ids, frame["item_id"].to_numpy())
-    groups = _said_of("user_id", user_ids, users_path).reindex(user_ids).reset_index(drop=True)
+    number_of = np.searchsorted(item_ids, log.item_ids).astype(np.int32) + 1
+    groups = _said_of("user_id", log.user_ids, users_path).reindex(log.user_ids).reset_index(drop=True)
     codes = ProfileCodes.of(groups[[name for name in profile_columns if name in groups]])
     interactions = Interactions(
-        subscriber_ids=tuple(map(str, user_ids)),
-        users=users.astype(np.int32),
-        items=items.astype(np.int32) + 1,
-        moments=frame["moment"].to_numpy(),
-        completions=_completions(frame, path),
+        subscriber_ids=tuple(map(str, log.user_ids)),
+        users=log.users,
+        items=number_of[log.items],
+        moments=log.moments,
+        completions=_completions(log, first_row),
         profiles=codes.codes(groups),
         profile_size=codes.size,
     )
     contents = _contents(about_items.reindex(item_ids), content_path or path).out_when_consumed(interactions)
-    return LoggedInteractions(interactions, contents, user_ids, item_ids, groups)
+    return LoggedInteractions(interactions, contents, log.user_ids, item_ids, groups)
 
 
-def _read(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
-    frame = read_columns(path, needed)
+@dataclass(frozen=True)
+class _Log:
+    """M rows of a file.
+
+    Attributes:
+        user_ids, item_ids: each once, in their order.
+        users, items: (M,) places in these.
+        completions: (M,) as the file says; None where it says nothing, or no numbers.
+    """
+
+    file: ColumnFile
+    user_ids: np.ndarray
+    item_ids: np.ndarray
+    users: Items
+    items: Items
+    moments: Ints
+    completions: Floats | None
+
+
+def _read_log(path: Path) -> _Log:
+    file = ColumnFile.opened(path, _NEEDED)
+    for name in ("user_id", "item_id"):
+        if pa.types.is_nested(file.types[name]):
+            raise ColumnFileError(f"{path}: {name} holds {file.types[name]}; unnest it, so that a row has one id")
+    ids = {name: IdNumbers(file.row_count) for name in ("user_id", "item_id")}
+    moments = np.empty(file.row_count, dtype=np.int64)
+    completions = None
+    if _is_number(file.types.get(_COMPLETION)):
+        completions = np.empty(file.row_count, dtype=np.float32)
+    empty: dict[str, int] = {}
+    problem: ColumnFileError | None = None
+    row = 0
+    for batch in file.batches([*_NEEDED, *([] if completions is None else [_COMPLETION])]):
+        for name in _NEEDED:
+            place = None if name in empty else first_empty(batch[name])
+            if place is not None:
+                empty[name] = row + place
+        rows = slice(row, row := row + len(batch))
+        # the first empty value of each column is looked for in all of the file, before anything is said
+        if empty or problem is not None:
+            continue
+        for name, numbers in ids.items():
+            numbers.add(batch[name])
+        try:
+            moments[rows] = _moments(batch["timestamp"].to_pandas(), "timestamp", path)
+        except ColumnFileError as error:
+            problem = error
+        if completions is not None:
+            completions[rows] = batch[_COMPLETION].to_pandas().to_numpy(dtype=np.float32)
+    for name in _NEEDED:
+        if name in empty:
+            raise empty_value(path, name, empty[name])
+    if problem is not None:
+        raise problem
+    (user_ids, users), (item_ids, items) = (numbers.sorted() for numbers in ids.values())
+    return _Log(file, user_ids, item_ids, users, items, moments, completions)
+
+
+def _of_rows(log: _Log, rows: Ints | Bools) -> _Log:
+    """The same file's chosen rows."""
+    return replace(
+        log,
+        users=log.users[rows],
+        items=log.items[rows],
+        moments=log.moments[rows],
+        completions=None if log.completions is None else log.completions[rows],
+    )
+
+
+def _is_number(kind: pa.DataType | None) -> bool:
+    return kind is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _is_repeated(users: Items, items: Items) -> Bools:
+    """Whether a pair of user and item was there before.  # (M,), (M,) -> (M,)"""
+    is_repeated = np.zeros(len(users), dtype=bool)
+    width, user_count = int(items.max()) + 1, int(users.max()) + 1
+    # of some users at a time, for pairs that are known are larger than what they are made from
+    step = max(1, user_count * _PAIRS_AT_ONCE // len(users))
+    for low in range(0, user_count, step):
+        rows = np.flatnonzero((users >= low) & (users < low + step))
+        pairs = users[rows].astype(np.int64) * width + items[rows]
+        is_repeated[rows] = pd.Series(pairs).duplicated().to_numpy()
+    return is_repeated
+
+
+def _read(path: Path, needed: tuple[str, ...], also: Callable[[str], bool]) -> pd.DataFrame:
+    frame = read_columns(path, needed, also)
     refuse_empty(frame, needed, path)
     return frame
 
@@ -108,28 +211,31 @@ def _moments(timestamps: pd.Series, name: str, path: Path) -> Ints:
     return np.asarray(np.round(values * 1e6).astype(np.int64) * 1_000, dtype=np.int64)
 
 
-def _completions(frame: pd.DataFrame, path: Path) -> Floats:
-    if "completion" not in frame:
-        return np.full(len(frame), np.nan, dtype=np.float32)
-    said = frame["completion"]
-    if not pd.api.types.is_numeric_dtype(said) or pd.api.types.is_bool_dtype(said):
-        raise ColumnFileError(f"{path}: completion is {said.iloc[0]!r}, no number; write a share from 0 to 1")
-    values = said.to_numpy(dtype=np.float32)
-    wrong = (values < 0) | (values > 1)
+def _completions(log: _Log, first_row: int) -> Floats:
+    """In the order of time; `first_row` is where the file has the first of them."""
+    path = log.file.path
+    if _COMPLETION not in log.file.types:
+        return np.full(len(log.users), np.nan, dtype=np.float32)
+    if log.completions is None:
+        said = read_columns(path, (_COMPLETION,), lambda _: False)[_COMPLETION].iloc[first_row]
+        raise ColumnFileError(f"{path}: {_COMPLETION} is {said!r}, no number; write a share from 0 to 1")
+    wrong = (log.completions < 0) | (log.completions > 1)
     if wrong.any():
-        raise ColumnFileError(f"{path}: completion {values[wrong][0]:g} is no share; write it from 0 to 1")
-    return values
+        raise ColumnFileError(f"{path}: {_COMPLETION} {log.completions[wrong][0]:g} is no share; write it from 0 to 1")
+    return log.completions
 
 
-def _said_of(key: str, ids: np.ndarray, path: Path | None) -> pd.DataFrame:
-    """What the file at `path` says, by `key`; nothing where there is no file.
+def _said_of(
+    key: str, ids: np.ndarray, path: Path | None, also: Callable[[str], bool] = lambda _: True
+) -> pd.DataFrame:
+    """What the file at `path` says, by `key`, in the columns of which `also` is true; nothing where there is no file.
 
     Raises:
         ColumnFileError: it says nothing of any of `ids`.
     """
     if path is None:
         return pd.DataFrame(index=ids)
-    said = _read(path, (key,)).drop_duplicates(key, keep="last").set_index(key)
+    said = _read(path, (key,), also).drop_duplicates(key, keep="last").set_index(key)
     if not said.index.isin(ids).any():
         raise ColumnFileError(
             f"{path}: {key} {said.index[0]!r} and the others are not among the interactions', which are such as "

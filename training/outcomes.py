@@ -17,6 +17,8 @@ from training.dataset import DAY, Bools, Interactions, Split
 from training.histories import Floats, Ints
 from training.ranker_config import RankerConfig
 
+_PAIRS_AT_ONCE = 2**22
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -48,11 +50,17 @@ class Outcomes:
                 "cut": np.repeat(split.cuts, [len(items) for items in split.relevant]),
             }
         )
-        known = log.where(log.moments <= until)
+        known, _ = log.until(until)
+        rows = _rows_of(known, held_back["user"].to_numpy(), held_back["item"].to_numpy())
         happened = pd.DataFrame(
-            {"user": known.users, "item": known.items, "moment": known.moments, "completion": known.completions}
+            {
+                "user": known.users[rows].astype(np.int64),
+                "item": known.items[rows].astype(np.int64),
+                "moment": known.moments[rows],
+                "completion": known.completions[rows],
+            }
         )
-        found = held_back.merge(happened.astype({"user": np.int64, "item": np.int64}), on=["user", "item"])
+        found = held_back.merge(happened, on=["user", "item"])
         found = found[found["moment"] >= found["cut"]].drop_duplicates(["user", "item"])
         completions = found["completion"].to_numpy(dtype=np.float32)
         users, moments = found["user"].to_numpy(), found["moment"].to_numpy()
@@ -81,6 +89,19 @@ class Outcomes:
             for labels in (self.finished, self.returned)
         )
         return finished, returned
+
+
+def _rows_of(log: Interactions, users: Ints, items: Ints) -> Ints:
+    """Rows of the log with a pair of user and item that is asked for.  # (R,), (R,)"""
+    width = int(max(items.max(initial=0), log.items.max(initial=0))) + 1
+    asked = np.unique(users * width + items)
+    found = [np.empty(0, dtype=np.int64)]
+    # pairs of the whole log, in 64 bits, would be as large as what they are made from
+    for low in range(0, len(log.users), _PAIRS_AT_ONCE):
+        piece = slice(low, low + _PAIRS_AT_ONCE)
+        pairs = log.users[piece].astype(np.int64) * width + log.items[piece]
+        found.append(low + np.flatnonzero(np.isin(pairs, asked)))
+    return np.concatenate(found)
 
 
 def _returned(log: Interactions, users: Ints, moments: Ints, until: int, wait: int) -> Floats:

@@ -26,7 +26,7 @@ from feature_repo.store import open_store
 from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
-from training import baselines, dataset, evaluation, model_card, poisoning, registry, segments, shown_lists
+from training import baselines, dataset, evaluation, extracts, model_card, poisoning, registry, segments, shown_lists
 from training.charts import LossPoint
 from training.dataset import Contents, Interactions, Split
 from training.export import export
@@ -77,15 +77,7 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
         ThresholdsError: the file of the limits is wrong.
     """
     with database.connect(settings) as connection:
-        interactions = pd.DataFrame(
-            connection.execute(
-                "select subscriber_id, content_id, occurred_at, watched_fraction, is_simulated "
-                "from marts.fct_interactions "
-                "where has_personalization_consent and occurred_at <= %s order by occurred_at, interaction_id",
-                (now,),
-            ).fetchall(),
-            columns=["subscriber_id", "content_id", "occurred_at", "watched_fraction", "is_simulated"],
-        )
+        interactions = extracts.read_warehouse(connection, now)
         contents = pd.DataFrame(
             connection.execute(
                 "select content_id, profile.content_type, title, genre_vector, published_at, profile.is_simulated "
@@ -173,17 +165,15 @@ def read_training_set(run_key: str, settings: Settings) -> tuple[Sifted, pd.Data
     folder = _work_dir(run_key, settings)
     if not folder.exists():
         raise TrainingDataError(f"there is no training set in {folder}; run build_training_set of this run first")
-    kept, aside, contents = (
-        pd.read_parquet(folder / f"{name}.parquet") for name in ("interactions", "set_aside", "contents")
-    )
-    return Sifted(kept, aside), contents
+    kept, aside = (extracts.read(folder / f"{name}.parquet") for name in ("interactions", "set_aside"))
+    return Sifted(kept, aside), pd.read_parquet(folder / "contents.parquet")
 
 
 def read_profiles(run_key: str, interactions: pd.DataFrame, settings: Settings) -> pd.DataFrame:
     """PROFILE_COLUMNS of the subscribers of `interactions`, by subscriber_id, as `build_training_set` found them."""
     path = _work_dir(run_key, settings) / "subscribers.parquet"
     frame = pd.read_parquet(path, columns=["subscriber_id", *PROFILE_COLUMNS]).set_index("subscriber_id")
-    return frame.reindex(np.sort(interactions["subscriber_id"].unique()))
+    return frame.reindex(sorted(interactions["subscriber_id"].unique()))
 
 
 def clean_up(run_key: str, settings: Settings) -> None:

@@ -4,6 +4,7 @@ In: the interactions of a training set and the limits. Out: what is kept, and wh
 features that a kept set would have had.
 """
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,7 +55,8 @@ def sift(interactions: pd.DataFrame, limits: BatchThresholds) -> Sifted:
     ):
         is_bad = is_bad_of(kept).to_numpy(dtype=bool)
         aside.append(kept[is_bad].assign(reason=reason))
-        kept = kept[~is_bad]
+        # most logs break no limit, and a copy of a large one is large
+        kept = kept[~is_bad] if is_bad.any() else kept
     return Sifted(kept.reset_index(drop=True), pd.concat(aside, ignore_index=True))
 
 
@@ -127,15 +129,21 @@ def _is_too_fast(frame: pd.DataFrame, most: int, window: int) -> pd.Series:
 
 def _is_repeated(frame: pd.DataFrame, most: int) -> pd.Series:
     day = frame["occurred_at"].dt.floor("D")
-    return frame.groupby(["subscriber_id", "content_id", day]).cumcount() >= most
+    return frame.groupby(["subscriber_id", "content_id", day], observed=True).cumcount() >= most
 
 
 def _is_beyond(frame: pd.DataFrame, most: int) -> pd.Series:
-    return frame.groupby("subscriber_id").cumcount(ascending=False) >= most
+    return frame.groupby("subscriber_id", observed=True).cumcount(ascending=False) >= most
 
 
 def _is_in_step(frame: pd.DataFrame, accounts: int, contents: int) -> pd.Series:
-    paths = frame.groupby("subscriber_id")["content_id"].agg(tuple)
-    long = paths[paths.map(len) >= contents]
-    alike = long[long.groupby(long).transform("size") >= accounts]
-    return frame["subscriber_id"].isin(alike.index)
+    users, items = (pd.factorize(frame[name])[0].astype(np.int32) for name in ("subscriber_id", "content_id"))
+    order = np.argsort(users, kind="stable")
+    bounds = np.searchsorted(users[order], np.arange(users.max(initial=-1) + 2))
+    by_path: dict[bytes, list[int]] = {}
+    for user in np.flatnonzero(np.diff(bounds) >= contents).tolist():
+        # one number of a path, instead of a path
+        path = hashlib.sha256(items[order[bounds[user] : bounds[user + 1]]].tobytes()).digest()
+        by_path.setdefault(path, []).append(user)
+    alike = [user for together in by_path.values() if len(together) >= accounts for user in together]
+    return pd.Series(np.isin(users, alike), index=frame.index)

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.training.columns import DAY, interactions
-from training import dataset
+from training import dataset, outcomes
 from training.dataset import Interactions, Split
 from training.outcomes import Outcomes
 from training.ranker_config import RankerConfig
@@ -22,7 +23,9 @@ def _split(log: Interactions, pairs: list[tuple[int, int]], cut: int, protocol: 
     return Split(protocol, log.where(log.moments < cut * DAY), users, np.full(len(users), cut * DAY), relevant)
 
 
-def test_who_comes_back_within_the_days_does_so_on_a_later_day() -> None:
+@pytest.mark.parametrize("at_once", [outcomes._PAIRS_AT_ONCE, 3])
+def test_who_comes_back_within_the_days_does_so_on_a_later_day(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outcomes, "_PAIRS_AT_ONCE", at_once)
     log = interactions(
         [
             (0, 1, 10), (0, 2, 13),  # three days after

@@ -444,7 +444,7 @@ def test_the_champion_is_asked_again_about_what_came_after_its_data(run: Run, ea
     assert window.problem is None
     assert len(window.ours) == _PEOPLE
     log = pipeline.read_training_set("run-1", run.settings)[0].kept
-    last = log.groupby("subscriber_id")["occurred_at"].max()
+    last = log.groupby("subscriber_id", observed=True)["occurred_at"].max()
     assert 0 < window.asked_count == (last > until).sum() < _PEOPLE
     # it knows the cycle, though it has never seen these steps of it
     assert window.theirs[last.index[last > until]].mean() > 0.5

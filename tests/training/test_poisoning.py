@@ -110,8 +110,10 @@ def test_slow_floods_are_capped_by_the_day_and_in_all() -> None:
 
 
 def test_few_accounts_in_step_are_people_who_watch_a_series() -> None:
-    few = [log_of(f"fan{n}", CONTENTS[:30], START + pd.Timedelta(hours=n), 300) for n in range(9)]
-    assert sift(in_time(CLEAN, *few), LIMITS).aside.empty
+    many = LIMITS.accounts_in_step
+    fans = [log_of(f"fan{n}", CONTENTS[:30], START + pd.Timedelta(hours=n), 300) for n in range(many)]
+    assert sift(in_time(CLEAN, *fans[1:]), LIMITS).aside.empty
+    assert sift(in_time(CLEAN, *fans), LIMITS).aside["subscriber_id"].nunique() == many
 
 
 @pytest.mark.parametrize("plant", [doubled, a_million_plays, a_bot, a_farm])
@@ -165,6 +167,11 @@ def test_every_row_is_on_one_side_and_what_is_kept_holds_every_limit(log: pd.Dat
     )
     assert sift(sifted.kept, TIGHT).aside.empty
     assert sifted.kept["occurred_at"].is_monotonic_increasing
+    # ids as the warehouse's extract has them
+    encoded = sift(log.astype({"subscriber_id": "category", "content_id": "category"}), TIGHT)
+    for ours, theirs in ((encoded.kept, sifted.kept), (encoded.aside, sifted.aside)):
+        assert ours["content_id"].dtype == "category"
+        pd.testing.assert_frame_equal(ours.astype(theirs.dtypes), theirs)
 
 
 def test_the_store_s_counts_lose_what_was_set_aside() -> None:
