@@ -5,7 +5,9 @@ by the first, into folders that all of them see.
 """
 
 import os
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed
@@ -27,6 +29,20 @@ def leave_processes() -> None:
         distributed.destroy_process_group()
 
 
+@contextmanager
+def joined_or_alone() -> Iterator[None]:
+    """A group of processes for as long as it lasts: that which was joined, else this process for itself."""
+    if distributed.is_initialized():
+        yield
+        return
+    alone = distributed.HashStore()  # type: ignore[attr-defined]
+    distributed.init_process_group("gloo", store=alone, rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
 def agreed(value: T) -> T:
     """What the first process has."""
     if not distributed.is_initialized():
@@ -34,6 +50,15 @@ def agreed(value: T) -> T:
     said = [value]
     distributed.broadcast_object_list(said)
     return said[0]
+
+
+def of_each(value: T) -> list[T]:
+    """What each process has, in their order."""
+    if not distributed.is_initialized():
+        return [value]
+    said: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(said, value)
+    return said
 
 
 def wait_for_all() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from training.histories import Floats, Histories, Ints, Rows, Windows, filled, packed, windows
-from training.processes import is_first_process
+from training.processes import is_first_process, of_each
+from training.sharded_tables import clip_gradients, own_files, own_names, spread
 from training.towers import TowerConfig, TwoTower
 
 Progress = Callable[[int, float], None]
@@ -67,13 +69,14 @@ def fit(
     counts = np.bincount(histories.items, minlength=len(model.contents.side))
     model.contents.is_known.copy_(torch.from_numpy(counts > 0).unsqueeze(1))
     loss = _Loss(model, _Competitors(np.flatnonzero(counts), counts, model.config))
-    run = _Run(model, loss, schedule, _name(model, histories, schedule, seed), seed, device)
-    run.resume()
-    while run.epoch < schedule.epochs and not run.is_over():
-        mean = run.one_epoch(histories)
-        run.keep()
-        on_epoch(run.epoch - 1, mean)
-    run.finish()
+    with spread(model):
+        run = _Run(model, loss, schedule, _name(model, histories, schedule, seed), seed, device)
+        run.resume()
+        while run.epoch < schedule.epochs and not run.is_over():
+            mean = run.one_epoch(histories)
+            run.keep()
+            on_epoch(run.epoch - 1, mean)
+        run.finish()
     model.to("cpu").eval()
 
 
@@ -148,7 +151,7 @@ class _Run:
             with _mixed_precision(self._device, self._model.config):
                 loss = step(_share_of(rows), *drawn)
                 loss.backward()
-            nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
+            clip_gradients(self._model, 1.0)
             self._optimizer.step()
             losses.append(loss.item())
         self.epoch += 1
@@ -159,9 +162,11 @@ class _Run:
         return float(np.mean(losses))
 
     def keep(self) -> None:
-        if self._schedule.checkpoint is None or not is_first_process():
+        if self._schedule.checkpoint is None or not (is_first_process() or own_names(self._model)):
             return
-        draft = self._schedule.checkpoint.with_suffix(".draft")
+        files = own_files(self._model, self._schedule.checkpoint)
+        file = files[self.epoch % len(files)]
+        draft = file.with_suffix(".draft")
         state = {
             "name": self._name,
             "model": self._model.state_dict(),
@@ -172,24 +177,36 @@ class _Run:
             "best": self._best,
         }
         torch.save(state, draft)
-        draft.replace(self._schedule.checkpoint)
+        draft.replace(file)
 
     def resume(self) -> None:
-        if self._schedule.checkpoint is None or not self._schedule.checkpoint.exists():
+        if self._schedule.checkpoint is None:
             return
-        # written by this class on this machine: numbers, and the state of numpy's generator
-        state = torch.load(self._schedule.checkpoint, weights_only=False)
-        if state["name"] != self._name:
+        kept = self._kept(self._schedule.checkpoint)
+        everywhere = set.intersection(*map(set, of_each(list(kept))))
+        if not everywhere:
             return
+        state = _read(kept[max(everywhere)])
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.bit_generator.state = state["generator"]
         torch.set_rng_state(state["torch"])
         self.epoch, self._best = state["epoch"], state["best"]
 
+    def _kept(self, checkpoint: Path) -> dict[int, Path]:
+        """This training's files, by how many epochs were done."""
+        states = {file: _read(file, mmap=True) for file in own_files(self._model, checkpoint) if file.exists()}
+        return {state["epoch"]: file for file, state in states.items() if state["name"] == self._name}
+
     def finish(self) -> None:
         if self._best is not None:
             self._model.load_state_dict(self._best[2])
+
+
+def _read(file: Path, mmap: bool = False) -> dict[str, Any]:
+    # written by _Run on this machine: numbers, and the state of numpy's generator
+    state: dict[str, Any] = torch.load(file, weights_only=False, mmap=mmap)
+    return state
 
 
 class _Competitors:
@@ -301,7 +318,9 @@ def _shared(loss: nn.Module) -> nn.Module:
     """The same, with gradients averaged over the processes where there are several."""
     if not distributed.is_initialized():
         return loss
-    return DistributedDataParallel(loss)
+    # rows that a process has alone are no other's business, and what is no parameter is the same for all
+    DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(loss, own_names(loss))  # type: ignore[no-untyped-call]
+    return DistributedDataParallel(loss, forward_sync_buffers=False)
 
 
 def _share_of(rows: Rows) -> Rows:

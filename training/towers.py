@@ -10,7 +10,7 @@ F properties of a subscriber.
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -62,6 +62,7 @@ class TowerConfig(Strict):
     dropped_below: float = Field(0.1, ge=0, le=1)
     profile_columns: tuple[ProfileColumn, ...] = PROFILE_COLUMNS
     mixed_precision: bool = True
+    embedding_tables: Literal["local", "sharded"] = "local"
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
@@ -91,8 +92,10 @@ class ContentTower(nn.Module):
         size = config.embedding_size
         self.id_dropout = config.id_dropout
         self.weighing = contents.weighing
-        self.ids = nn.Embedding(len(contents.side), size, padding_idx=0)
-        nn.init.normal_(self.ids.weight, std=size**-0.5)
+        ids = nn.Embedding(len(contents.side), size, padding_idx=0)
+        nn.init.normal_(ids.weight, std=size**-0.5)
+        # of which each process may have its own rows alone while it learns: training/sharded_tables.py
+        self.ids: nn.Module = ids
         self.side_map = nn.Linear(contents.side.shape[1], size, bias=False)
         self.word_map = None
         if contents.words.shape[1]:
