@@ -12,11 +12,13 @@ help:  ## list the targets
 
 setup: $(STAMP)  ## create .venv from the lock
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock training/sharding.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed; set PYTHON=/path/to/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25,<27"
 	$(BIN)/pip install --progress-bar on -c requirements.lock -e ".[dev]"
+	# for `embedding_tables: sharded`; it asks for CUDA packages by name: docs/decisions/0008
+	$(BIN)/pip install --quiet --no-deps -r training/sharding.lock
 	@touch $@
 
 run: setup  ## run the whole pipeline and keep the pages up (ARGS=--once to run and exit)

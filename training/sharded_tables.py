@@ -64,17 +64,20 @@ class ShardedTable(nn.Module):
 def _engine(row_count: int, size: int) -> tuple[Callable[[Tensor], Tensor], list[slice], nn.Parameter]:
     """What answers for contents; the rows of each process; and the parameter that holds this one's."""
     try:
-        from fbgemm_gpu.split_table_batched_embeddings_ops_training import DenseTableBatchedEmbeddingBagsCodegen
-        from torchrec import EmbeddingCollection, EmbeddingConfig, KeyedJaggedTensor
-        from torchrec.distributed.shard import shard
-        from torchrec.distributed.sharding_plan import construct_module_sharding_plan, row_wise
+        # on their import they speak of parts that nobody asks for
+        with warnings.catch_warnings(action="ignore"):
+            from fbgemm_gpu.split_table_batched_embeddings_ops_training import DenseTableBatchedEmbeddingBagsCodegen
+            from torchrec import EmbeddingCollection, EmbeddingConfig, KeyedJaggedTensor
+            from torchrec.distributed.shard import shard
+            from torchrec.distributed.sharding_plan import construct_module_sharding_plan, row_wise
     except (ImportError, OSError) as error:
         raise ShardingError(
             f"embedding_tables is sharded, and TorchRec cannot be loaded ({error}): {_INSTALL}, "
             "or set embedding_tables to local in training/two_tower.yml"
         ) from error
-    # they warn that a dense table is not cached, and that its gradients, which a test compares with torch's, are theirs
-    logging.getLogger("torchrec.distributed.utils").setLevel(logging.ERROR)
+    # nor is it news that a dense table is not cached, that nothing is traced, and how its gradients are registered
+    for name in ("torchrec.distributed.utils", "torch.fx._symbolic_trace"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "fbgemm::dense_embedding_codegen_lookup_function")
     process_count, device = distributed.get_world_size(), torch.device("cpu")
     table = EmbeddingConfig(name=_NAME, num_embeddings=row_count, embedding_dim=size, feature_names=[_NAME])

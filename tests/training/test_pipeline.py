@@ -211,7 +211,7 @@ def test_another_ranker_file_makes_another_version(run: Run, tmp_path: Path) -> 
 
 def test_processes_that_torchrun_starts_make_one_version_as_good_as_that_of_one(run: Run, tmp_path: Path) -> None:
     narrow = tmp_path / "towers.yml"
-    narrow.write_text("embedding_size: 32\nepochs: 8\ntemporal_epochs: 2\n")
+    narrow.write_text("embedding_size: 32\nepochs: 8\ntemporal_epochs: 2\nembedding_tables: sharded\n")
     assert run.settings.database_url is not None
     said = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
