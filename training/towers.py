@@ -185,8 +185,9 @@ class SubscriberTower(nn.Module):
         size = config.embedding_size
         self.config = config
         self.beginning = nn.Parameter(torch.zeros(size))
-        self.profile = nn.EmbeddingBag(profile_size, size, mode="sum", padding_idx=0)
-        nn.init.zeros_(self.profile.weight)
+        # nothing is drawn for it, so that without profiles a seed gives what it gave without this part
+        unknown = torch.zeros(profile_size, size)
+        self.profile = nn.EmbeddingBag(profile_size, size, mode="sum", padding_idx=0, _weight=unknown)
         self.completion = nn.Parameter(torch.zeros(2, size))
         self.time_bias = nn.Embedding(_TIME_BUCKETS + 1, config.block_count * config.head_count)
         self.place_bias = nn.Embedding(config.sequence_length + 2, config.block_count * config.head_count)
