@@ -9,6 +9,7 @@ Legend: U subscribers, F properties.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -45,7 +46,8 @@ class ProfileCodes:
             {name: tuple(sorted(set(of[of >= _LEAST_SUBSCRIBERS].index) - {_UNKNOWN})) for name, of in counts.items()}
         )
 
-    @property
+    # a request asks twice
+    @cached_property
     def _codes(self) -> dict[tuple[str, str], int]:
         pairs = [(name, value) for name, values in self.values.items() for value in values]
         return {pair: code for code, pair in enumerate(pairs, start=1)}

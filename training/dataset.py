@@ -115,8 +115,8 @@ class Interactions:
     profiles: Ints
     profile_size: int
 
-    def where(self, chosen: Bools) -> Self:
-        """The chosen ones, numbered as before."""
+    def where(self, chosen: Bools | slice) -> Self:
+        """The chosen ones, numbered as before; of a slice no column is copied."""
         return replace(
             self,
             users=self.users[chosen],
@@ -128,17 +128,7 @@ class Interactions:
     def until(self, moment: int) -> tuple[Self, Self]:
         """Those up to `moment` (nanoseconds) and those after it, numbered as before; no column is copied."""
         place = int(np.searchsorted(self.moments, moment, side="right"))
-        before, after = (
-            replace(
-                self,
-                users=self.users[part],
-                items=self.items[part],
-                moments=self.moments[part],
-                completions=self.completions[part],
-            )
-            for part in (slice(place), slice(place, None))
-        )
-        return before, after
+        return self.where(slice(place)), self.where(slice(place, None))
 
     def histories(self) -> Histories:
         """Of each of the U subscribers; empty where there is nothing."""

@@ -9,6 +9,7 @@ import pytest
 
 from marquee import database
 from marquee.settings import Settings
+from tests.training.marts import make_interactions
 from training import dataset, extracts
 from training.dataset import CatalogueError
 
@@ -28,12 +29,7 @@ _ROWS = [
 def frame(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     monkeypatch.setattr(extracts, "_BATCH_ROWS", 3)
     with database.connect(settings) as connection:
-        connection.execute("create schema marts")
-        connection.execute(
-            "create table marts.fct_interactions (interaction_id text, subscriber_id text, content_id text, "
-            "occurred_at timestamptz, watched_fraction float8, has_personalization_consent boolean, "
-            "is_simulated boolean)"
-        )
+        make_interactions(connection)
         connection.cursor().executemany(
             "insert into marts.fct_interactions values (%s, %s, %s, %s, %s, %s, false)",
             [(*ids, NOW - timedelta(minutes=before), share, said) for *ids, before, share, said in _ROWS],

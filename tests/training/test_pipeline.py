@@ -24,6 +24,7 @@ from feature_repo import materialization, store
 from ingestion.data_import import import_directory
 from marquee import database, dbt_runner
 from marquee.settings import Settings
+from tests.training.marts import make_interactions
 from training import dataset, export, gate, pipeline, registry, shown_lists, system, verdicts
 from training.champion import ServedModel, same_window
 from training.checks import STEPS
@@ -342,12 +343,7 @@ def _die(_: Path) -> str:
 
 def test_too_little_data_is_said_so(settings: Settings) -> None:
     with database.connect(settings) as connection:
-        connection.execute("create schema marts")
-        connection.execute(
-            "create table marts.fct_interactions (interaction_id text, subscriber_id text, content_id text, "
-            "occurred_at timestamptz, watched_fraction float8, has_personalization_consent boolean, "
-            "is_simulated boolean)"
-        )
+        make_interactions(connection)
         connection.execute("create table marts.dim_content (content_id text, title text, published_at timestamptz)")
         connection.execute(
             "create table marts.dim_subscriber_redirects (former_subscriber_id text, subscriber_id text)"
