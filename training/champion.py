@@ -22,6 +22,7 @@ from scipy import sparse
 from feature_repo.profile_codes import PROFILES, ProfileCodes
 from feature_repo.ranking_inputs import NAMES, NEIGHBOUR_WINDOW
 from feature_repo.store import close_store, open_store
+from feature_repo.tower_inputs import TOWER_INPUTS, chosen, inputs_of
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
 from training import baselines, dataset, pipeline, ranker, registry, towers
@@ -103,7 +104,8 @@ class ServedModel:
     """An artefact as serving would ask it; what its manifest does not say is not assumed.
 
     Attributes:
-        codes: None of a version whose tower knows nothing of profiles.
+        inputs: what the tower takes.
+        codes: of no property, of a version whose tower knows nothing of profiles.
     """
 
     manifest: Manifest
@@ -113,7 +115,8 @@ class ServedModel:
     taste: sparse.csr_matrix  # (C + 1, C + 1)
     tower: Program
     ranker: Program
-    codes: ProfileCodes | None
+    inputs: tuple[str, ...]
+    codes: ProfileCodes
 
     @classmethod
     def load(cls, folder: Path) -> "ServedModel":
@@ -137,7 +140,8 @@ class ServedModel:
                 sparse.csr_matrix(sparse.load_npz(folder / "taste_weights.npz")),
                 torch.export.load(folder / "user_tower.pt2").module(),
                 torch.export.load(folder / "ranker.pt2").module(),
-                ProfileCodes.load(folder / PROFILES) if PROFILES in manifest.files else None,
+                inputs_of(manifest.tower_inputs, manifest.files),
+                ProfileCodes.load(folder / PROFILES) if PROFILES in manifest.files else ProfileCodes.none(),
             )
         except ServedModelError:
             raise
@@ -162,7 +166,7 @@ class ServedModel:
         seen = split.histories()
         # what the champion does not know is neither in its histories nor in its lists
         known = seen.renumbered(own)
-        embeddings = towers.embedded(self._tower_asked, known, split.cuts, self.manifest.sequence_length)
+        embeddings = towers.embedded(self._tower_asked, known, split.cuts, split.devices, self.manifest.sequence_length)
         retrieval = (embeddings @ self.embeddings.T)[:, own]
         nearby = baselines.neighbour_scores(self.similarity, known.newest(NEIGHBOUR_WINDOW))[:, own]
         taste = baselines.neighbour_scores(self.taste, known)[:, own]
@@ -181,7 +185,8 @@ class ServedModel:
         return RankedLists(_MODEL, *ranker.best(candidates, scores, K))
 
     def _tower_asked(self, *inputs: np.ndarray) -> Floats:
-        return self._asked(self.tower, *(inputs if self.codes is not None else inputs[:-1]))
+        named = dict(zip(TOWER_INPUTS, inputs, strict=True))
+        return self._asked(self.tower, *chosen(self.inputs, named))
 
     def _asked(self, program: Program, *inputs: np.ndarray) -> Floats:
         try:

@@ -18,8 +18,9 @@ from scipy import sparse
 from feature_repo.columns import CONTENT_TYPES
 from feature_repo.content_text import WordWeights
 from feature_repo.profile_codes import ProfileCodes
+from feature_repo.tower_inputs import NO_DEVICE, device_codes
 from marquee.errors import MarqueeError
-from training.histories import SECOND, Floats, Histories, Ints, Items
+from training.histories import SECOND, Devices, Floats, Histories, Ints, Items
 
 # nanoseconds
 HOUR = 3_600 * SECOND
@@ -103,6 +104,7 @@ class Interactions:
         items: (M,) item numbers.
         moments: (M,) nanoseconds since the epoch.
         completions: (M,) share of the content that was consumed; NaN where nobody knows.
+        devices: (M,) on what, as `feature_repo.tower_inputs` numbers devices.
         profiles: (U, F) codes of what else is known of each subscriber, as `feature_repo.profile_codes` has them.
         profile_size: codes are below it.
     """
@@ -112,6 +114,7 @@ class Interactions:
     items: Items
     moments: Ints
     completions: Floats
+    devices: Devices
     profiles: Ints
     profile_size: int
 
@@ -123,6 +126,7 @@ class Interactions:
             items=self.items[chosen],
             moments=self.moments[chosen],
             completions=self.completions[chosen],
+            devices=self.devices[chosen],
         )
 
     def until(self, moment: int) -> tuple[Self, Self]:
@@ -133,7 +137,14 @@ class Interactions:
     def histories(self) -> Histories:
         """Of each of the U subscribers; empty where there is nothing."""
         order, bounds = self.by_user()
-        return Histories(self.items[order], self.moments[order], self.completions[order], bounds, self.profiles)
+        return Histories(
+            self.items[order],
+            self.moments[order],
+            self.completions[order],
+            self.devices[order],
+            bounds,
+            self.profiles,
+        )
 
     def by_user(self) -> tuple[Items, Ints]:
         """Places of interactions, subscriber by subscriber and oldest first, and where those of each begin.
@@ -155,6 +166,7 @@ class Split:
         train: interactions before each cut.
         users: (E,) subscribers to recommend to.
         cuts: (E,) moment of each recommendation, nanoseconds.
+        devices: (E,) on what it is shown.
         relevant: E arrays of items, none of them in the subscriber's training side.
     """
 
@@ -162,6 +174,7 @@ class Split:
     train: Interactions
     users: Ints
     cuts: Ints
+    devices: Devices
     relevant: list[Ints]
 
     def histories(self) -> Histories:
@@ -171,15 +184,18 @@ class Split:
     def at(self, rows: Ints) -> Self:
         """The same split for some of its subscribers."""
         return type(self)(
-            self.protocol, self.train, self.users[rows], self.cuts[rows], [self.relevant[row] for row in rows]
+            self.protocol,
+            self.train,
+            self.users[rows],
+            self.cuts[rows],
+            self.devices[rows],
+            [self.relevant[row] for row in rows],
         )
 
     def with_relevant(self, relevant: list[Ints]) -> Self:
         """The same split with other items to be found, without those who are left with none.  # E arrays"""
         kept = np.array([len(items) > 0 for items in relevant], dtype=bool)
-        return type(self)(
-            self.protocol, self.train, self.users[kept], self.cuts[kept], [items for items in relevant if len(items)]
-        )
+        return replace(self, relevant=relevant).at(np.flatnonzero(kept))
 
 
 def read_frames(
@@ -191,8 +207,8 @@ def read_frames(
     """Columns of the two extracts.
 
     Args:
-        interactions: subscriber_id, content_id, occurred_at, watched_fraction; in the order of time, ties in the order
-            of events.
+        interactions: subscriber_id, content_id, occurred_at, watched_fraction, device_type; in the order of time, ties
+            in the order of events.
         contents: content_id, content_type, title, genre_vector, published_at, is_simulated.
         profiles: by subscriber_id, what `codes` are of; nothing is known of anybody without them.
 
@@ -221,6 +237,7 @@ def read_frames(
         moments=interactions["occurred_at"].dt.as_unit("ns").astype("int64").to_numpy(),
         # as ftr_subscriber__sequence has it
         completions=interactions["watched_fraction"].astype(np.float32).fillna(0.5).to_numpy(),
+        devices=device_codes(interactions["device_type"]),
         profiles=codes.codes(profiles.reindex(list(subscriber_ids))),
         profile_size=codes.size,
     )
@@ -260,6 +277,7 @@ def leave_last_out(interactions: Interactions, shortest: int = 2) -> Split:
             interactions.where(is_train),
             users,
             interactions.moments[last],
+            interactions.devices[last],
             list(interactions.items[last].astype(np.int64).reshape(-1, 1)),
         )
     )
@@ -274,7 +292,9 @@ def temporal(interactions: Interactions, share: float = 0.8) -> Split:
     later = test.histories()
     warm = np.flatnonzero(is_warm & (later.lengths > 0))
     relevant = [np.unique(later.items_of(user)).astype(np.int64) for user in warm.tolist()]
-    return _drop_seen(Split("temporal", train, warm, np.full(len(warm), cut + 1), relevant))
+    # who comes when and on what is not known at the cut
+    nowhere = np.full(len(warm), NO_DEVICE, dtype=np.int8)
+    return _drop_seen(Split("temporal", train, warm, np.full(len(warm), cut + 1), nowhere, relevant))
 
 
 def _drop_seen(split: Split) -> Split:

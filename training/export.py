@@ -17,6 +17,7 @@ from scipy import sparse
 from feature_repo.nearest import Nearest
 from feature_repo.profile_codes import PROFILES, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
+from feature_repo.tower_inputs import TOWER_INPUTS
 from training.dataset import Contents
 from training.manifest import MANIFEST, Manifest, checksum
 from training.system import System
@@ -79,8 +80,9 @@ def _write_programs(folder: Path, system: System, codes: ProfileCodes) -> None:
             torch.ones(2, length),
             torch.ones(2, dtype=torch.int64),
             torch.zeros(2, codes.width, dtype=torch.int64),
+            torch.zeros(2, dtype=torch.int64),
         ),
-        dynamic_shapes=({0: batch},) * 5,
+        dynamic_shapes=({0: batch},) * len(TOWER_INPUTS),
     )
     torch.export.save(tower, folder / "user_tower.pt2")
     ranker = torch.export.export(system.ranker.eval(), (torch.zeros(3, len(NAMES)),), dynamic_shapes=({0: count},))

@@ -15,13 +15,15 @@ from psycopg import Connection
 from psycopg.rows import DictRow, tuple_row
 
 _IDS = ("subscriber_id", "content_id")
-_ID = pa.dictionary(pa.int32(), pa.string())
+_NAMES = (*_IDS, "device_type")
+_NAME = pa.dictionary(pa.int32(), pa.string())
 _SCHEMA = pa.schema(
     {
-        "subscriber_id": _ID,
-        "content_id": _ID,
+        "subscriber_id": _NAME,
+        "content_id": _NAME,
         "occurred_at": pa.timestamp("ns", "UTC"),
         "watched_fraction": pa.float64(),
+        "device_type": _NAME,
         "is_simulated": pa.bool_(),
     }
 )
@@ -32,7 +34,7 @@ _BATCH_ROWS = 2**16
 def read_warehouse(connection: Connection[DictRow], until: datetime) -> pd.DataFrame:
     """Interactions with consent to personalization up to `until`, in the order of time.
 
-    # subscriber_id, content_id (categories), occurred_at (UTC), watched_fraction, is_simulated
+    # subscriber_id, content_id, device_type (categories), occurred_at (UTC), watched_fraction, is_simulated
     """
     frame: pd.DataFrame = pa.Table.from_batches(_batches(connection, until), _SCHEMA).to_pandas()
     return frame
@@ -54,11 +56,11 @@ def _batches(connection: Connection[DictRow], until: datetime) -> Iterator[pa.Re
 
 
 def _array(values: tuple[object, ...], kind: pa.DataType) -> pa.Array:
-    return pa.array(values, pa.string()).dictionary_encode() if kind == _ID else pa.array(values, kind)
+    return pa.array(values, pa.string()).dictionary_encode() if kind == _NAME else pa.array(values, kind)
 
 
 def read(path: Path) -> pd.DataFrame:
     """A file of interactions that was written from such a frame, with categories of the ids that are there."""
-    frame: pd.DataFrame = pq.read_table(path, read_dictionary=list(_IDS)).to_pandas()
+    frame: pd.DataFrame = pq.read_table(path, read_dictionary=list(_NAMES)).to_pandas()
     ids = {name: frame[name].astype("category").cat.remove_unused_categories() for name in _IDS}
     return frame.assign(**ids)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Items = NDArray[np.int32]
 Floats = NDArray[np.float32]
+Devices = NDArray[np.int8]
 
 SECOND = 10**9
 
@@ -27,6 +28,7 @@ class Histories:
         items: (M,) item numbers.
         moments: (M,) nanoseconds since 1970.
         completions: (M,) share of the content that was consumed, 0 to 1; NaN where nobody knows.
+        devices: (M,) on what, as `feature_repo.tower_inputs` numbers devices.
         bounds: (U + 1,)
         profiles: (U, F) codes of what else is known of each, as `feature_repo.profile_codes` has them.
     """
@@ -34,6 +36,7 @@ class Histories:
     items: Items
     moments: Ints
     completions: Floats
+    devices: Devices
     bounds: Ints
     profiles: Ints
 
@@ -73,7 +76,14 @@ class Histories:
         items = number_of[self.items].astype(np.int32)
         kept = items > 0
         before = np.concatenate([[0], np.cumsum(kept)])
-        return type(self)(items[kept], self.moments[kept], self.completions[kept], before[self.bounds], self.profiles)
+        return type(self)(
+            items[kept],
+            self.moments[kept],
+            self.completions[kept],
+            self.devices[kept],
+            before[self.bounds],
+            self.profiles,
+        )
 
     def newest(self, count: int) -> Self:
         """The `count` newest of each."""
@@ -85,7 +95,12 @@ class Histories:
         places = _ranges(starts, lengths)
         bounds = np.concatenate([[0], np.cumsum(lengths)])
         return type(self)(
-            self.items[places], self.moments[places], self.completions[places], bounds, self.profiles[rows]
+            self.items[places],
+            self.moments[places],
+            self.completions[places],
+            self.devices[places],
+            bounds,
+            self.profiles[rows],
         )
 
 
@@ -108,6 +123,7 @@ class Rows:
         completions: (R, W) NaN where nobody knows, and at beginnings.
         targets: (R, W) what was consumed next; 0 where no window is.
         asked: (R, W) seconds since 1970 of the target.
+        devices: (R, W) of the target.
         target_completions: (R, W)
         profiles: (R, W, F) whose window begins there; 0 elsewhere.
     """
@@ -118,6 +134,7 @@ class Rows:
     completions: Floats
     targets: Ints
     asked: Ints
+    devices: Ints
     target_completions: Floats
     profiles: Ints
 
@@ -211,6 +228,7 @@ def filled(histories: Histories, chosen: Windows, rows: Ints, places: Ints, row_
         completions=laid(np.where(is_first, np.float32(np.nan), histories.completions[before]), np.nan),
         targets=laid(histories.items[target].astype(np.int64), 0),
         asked=laid(seconds, 0),
+        devices=laid(histories.devices[target].astype(np.int64), 0),
         target_completions=laid(histories.completions[target], np.nan),
         profiles=laid(profiles, 0),
     )

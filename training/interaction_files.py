@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from feature_repo.columns import CONTENT_TYPES
 from feature_repo.profile_codes import ProfileCodes
+from feature_repo.tower_inputs import NO_DEVICE, device_codes
 from training.column_files import (
     ColumnFile,
     ColumnFileError,
@@ -23,11 +24,12 @@ from training.column_files import (
     refuse_empty,
 )
 from training.dataset import UNKNOWN, Bools, Contents, Interactions
-from training.histories import SECOND, Floats, Ints, Items
+from training.histories import SECOND, Devices, Floats, Ints, Items
 from training.id_numbers import IdNumbers
 
 _NEEDED = ("user_id", "item_id", "timestamp")
 _COMPLETION = "completion"
+_DEVICE = "device_type"
 _OF_ITEMS = ("tags", "title", "text", "published_at", "content_type")
 # of users and items, known at a time
 _PAIRS_AT_ONCE = 2**20
@@ -62,7 +64,8 @@ def read_interactions(
     """Columns of a file of interactions, ordered by time, rows of one time in their order.
 
     Args:
-        path: `user_id`, `item_id`, `timestamp`, and `completion` (share consumed, 0 to 1) where it is known.
+        path: `user_id`, `item_id`, `timestamp`, and where they are known `completion` (share consumed, 0 to 1) and
+            `device_type` (web, mobile, connected_tv; any other says nothing).
         content_path: `item_id`, and of each item what there is: `tags` (a list, or text with `|` or `,` between them),
             `title` and `text`, `published_at` (as timestamps are), and `content_type` (video, article or podcast; video
             unless said).
@@ -93,6 +96,7 @@ def read_interactions(
         items=number_of[log.items],
         moments=log.moments,
         completions=_completions(log, first_row),
+        devices=log.devices,
         profiles=codes.codes(groups),
         profile_size=codes.size,
     )
@@ -108,6 +112,7 @@ class _Log:
         user_ids, item_ids: each once, in their order.
         users, items: (M,) places in these.
         completions: (M,) as the file says; None where it says nothing, or no numbers.
+        devices: (M,)
     """
 
     file: ColumnFile
@@ -117,6 +122,7 @@ class _Log:
     items: Items
     moments: Ints
     completions: Floats | None
+    devices: Devices
 
 
 def _read_log(path: Path) -> _Log:
@@ -129,10 +135,12 @@ def _read_log(path: Path) -> _Log:
     completions = None
     if _is_number(file.types.get(_COMPLETION)):
         completions = np.empty(file.row_count, dtype=np.float32)
+    devices = np.full(file.row_count, NO_DEVICE, dtype=np.int8)
+    also = [*([] if completions is None else [_COMPLETION]), *([_DEVICE] if _DEVICE in file.types else [])]
     empty: dict[str, int] = {}
     problem: ColumnFileError | None = None
     row = 0
-    for batch in file.batches([*_NEEDED, *([] if completions is None else [_COMPLETION])]):
+    for batch in file.batches([*_NEEDED, *also]):
         for name in _NEEDED:
             place = None if name in empty else first_empty(batch[name])
             if place is not None:
@@ -149,13 +157,15 @@ def _read_log(path: Path) -> _Log:
             problem = error
         if completions is not None:
             completions[rows] = batch[_COMPLETION].to_pandas().to_numpy(dtype=np.float32)
+        if _DEVICE in also:
+            devices[rows] = device_codes(batch[_DEVICE].to_pandas())
     for name in _NEEDED:
         if name in empty:
             raise empty_value(path, name, empty[name])
     if problem is not None:
         raise problem
     (user_ids, users), (item_ids, items) = (numbers.sorted() for numbers in ids.values())
-    return _Log(file, user_ids, item_ids, users, items, moments, completions)
+    return _Log(file, user_ids, item_ids, users, items, moments, completions, devices)
 
 
 def _of_rows(log: _Log, rows: Ints | Bools) -> _Log:
@@ -166,6 +176,7 @@ def _of_rows(log: _Log, rows: Ints | Bools) -> _Log:
         items=log.items[rows],
         moments=log.moments[rows],
         completions=None if log.completions is None else log.completions[rows],
+        devices=log.devices[rows],
     )
 
 
@@ -238,8 +249,8 @@ def _said_of(
     said = _read(path, (key,), also).drop_duplicates(key, keep="last").set_index(key)
     if not said.index.isin(ids).any():
         raise ColumnFileError(
-            f"{path}: {key} {said.index[0]!r} and the others are not among the interactions', which are such as "
-            f"{ids[0]!r}; write both in the same way"
+            f"{path}: {key} {said.index[:1].tolist()[0]!r} and the others are not among the interactions', which are "
+            f"such as {ids[:1].tolist()[0]!r}; write both in the same way"
         )
     return said
 

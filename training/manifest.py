@@ -28,6 +28,7 @@ class Manifest(BaseModel):
     sequence_length: int
     embedding_size: int
     ranker_features: tuple[str, ...]
+    tower_inputs: tuple[str, ...] = ()
     candidate_count: int
     files: dict[str, str]
 

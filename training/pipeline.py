@@ -18,11 +18,12 @@ import pandas as pd
 import structlog
 import torch
 
-from feature_repo import candidates, content_text, content_tower, profile_codes, ranking_inputs
+from feature_repo import candidates, content_text, content_tower, profile_codes, ranking_inputs, tower_inputs
 from feature_repo.present import present_subscriber_features
 from feature_repo.profile_codes import PROFILE_COLUMNS, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import open_store
+from feature_repo.tower_inputs import TOWER_INPUTS
 from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
@@ -281,6 +282,7 @@ def _export(
         sequence_length=config.sequence_length,
         embedding_size=config.embedding_size,
         ranker_features=NAMES,
+        tower_inputs=TOWER_INPUTS,
         candidate_count=candidate_count(trained.contents),
         files={},
     )
@@ -351,7 +353,7 @@ def _parameters(settings: Settings) -> dict[str, int | float | str]:
 def _code_version() -> str:
     """Hash of the code that decides what a model is: this package, and what it shares with requests."""
     digest = hashlib.sha256()
-    shared = (candidates, content_text, content_tower, profile_codes, ranking_inputs)
+    shared = (candidates, content_text, content_tower, profile_codes, ranking_inputs, tower_inputs)
     paths = [*sorted(Path(__file__).parent.glob("*.py")), *(Path(str(module.__file__)) for module in shared)]
     for path in paths:
         digest.update(path.read_bytes())

@@ -95,7 +95,9 @@ class CleanedFeatures:
         ids = [split.train.subscriber_ids[user] for user in split.users]
         rows = [row for row, subscriber_id in enumerate(ids) if subscriber_id in self.doubted]
         numbers = np.array([self.doubted[ids[row]] for row in rows], dtype=np.int64)
-        counted = self.kept.subscribers(replace(split, users=numbers, cuts=split.cuts[rows]))
+        counted = self.kept.subscribers(
+            replace(split, users=numbers, cuts=split.cuts[rows], devices=split.devices[rows])
+        )
         for row, features in zip(rows, counted, strict=True):
             found[row] = features
         return found

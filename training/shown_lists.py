@@ -18,6 +18,7 @@ import pandas as pd
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from feature_repo.tower_inputs import NO_DEVICE
 from training.dataset import DAY, Contents, Split
 from training.histories import Floats, Ints
 from training.ranker_config import RankerConfig
@@ -47,8 +48,9 @@ class ShownLists:
     def none(cls, split: Split) -> Self:
         """No lists beside `split`."""
         nobody = np.zeros(0, dtype=np.int64)
+        nowhere = np.zeros(0, dtype=np.int8)
         empty = np.zeros((0, 1), dtype=np.int64)
-        return cls(Split("impressions", split.train, nobody, nobody, []), empty, empty.astype(np.float32))
+        return cls(Split("impressions", split.train, nobody, nobody, nowhere, []), empty, empty.astype(np.float32))
 
 
 def read_impressions(connection: Connection[DictRow], now: datetime) -> pd.DataFrame:
@@ -120,8 +122,10 @@ def shown_lists(
         items[row, : len(places)] = places
     relevant = [np.array(sorted(started), dtype=np.int64) for *_, started in rows]
     users, cuts = (np.array(column, dtype=np.int64) for column in list(zip(*rows, strict=True))[:2])
+    # an impression does not say on what it was shown
+    nowhere = np.full(len(users), NO_DEVICE, dtype=np.int8)
     return ShownLists(
-        Split("impressions", split.train, users, cuts, relevant), items, weights_of(items, relevant, config)
+        Split("impressions", split.train, users, cuts, nowhere, relevant), items, weights_of(items, relevant, config)
     )
 
 

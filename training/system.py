@@ -244,7 +244,7 @@ def _scored(retriever: TwoTower, split: Split, histories: Histories) -> Iterator
     size = max(1, _SCORES_AT_ONCE // len(table))
     for rows in np.array_split(np.arange(len(split.users)), -(-len(split.users) // size)):
         part, seen = split.at(rows), histories.at(rows)
-        yield seen, towers.embedded(tower, seen, part.cuts, length) @ table.T, part
+        yield seen, towers.embedded(tower, seen, part.cuts, part.devices, length) @ table.T, part
 
 
 @dataclass(frozen=True)

@@ -259,6 +259,7 @@ class _Loss(nn.Module):
             torch.from_numpy(rows.asked).to(device),
             causal & (segments.unsqueeze(2) == segments.unsqueeze(1)),
             torch.from_numpy(rows.profiles).to(device),
+            torch.from_numpy(rows.devices).to(device),
         )
         is_target = rows.targets > 0
         places = torch.from_numpy(np.flatnonzero(is_target)).to(device)
@@ -304,7 +305,7 @@ def _batches(histories: Histories, config: TowerConfig, generator: np.random.Gen
 
 def _is_decayed(name: str) -> bool:
     """Weights and embeddings; what starts from zero and says how much something matters is left alone."""
-    return not any(part in name for part in ("bias", "dayparts", "norm"))
+    return not any(part in name for part in ("bias", "dayparts", "devices", "norm"))
 
 
 def _warm_cosine(progress: float, warm_share: float = 0.1) -> float:

@@ -22,16 +22,17 @@ from feature_repo.content_text import WORD_COUNT
 from feature_repo.content_tower import FeatureTower
 from feature_repo.profile_codes import PROFILE_COLUMNS, ProfileColumn
 from feature_repo.ranking_inputs import DAYPARTS, daypart
+from feature_repo.tower_inputs import DEVICE_TYPES, NO_DEVICE
 from marquee.errors import MarqueeError
 from marquee.yaml_files import ConfigFile, Strict
 from training.dataset import Contents
-from training.histories import SECOND, Floats, Histories, Ints
+from training.histories import SECOND, Devices, Floats, Histories, Ints
 
 # twice an octave, up to 68 years
 _TIME_BUCKETS = 64
 _ASKED_AT_ONCE = 512
-# items, seconds, completions, seconds of the requests and profiles in, as `ServedTower` takes them; embeddings out
-Asked = Callable[[Ints, Ints, Floats, Ints, Ints], Floats]
+# items, seconds, completions, seconds of requests, profiles and devices in, as `ServedTower` takes them; embeddings out
+Asked = Callable[[Ints, Ints, Floats, Ints, Ints, Ints], Floats]
 
 
 class TowerConfigError(MarqueeError):
@@ -195,6 +196,9 @@ class SubscriberTower(nn.Module):
         nn.init.zeros_(self.place_bias.weight)
         self.dayparts = nn.Embedding(2 * DAYPARTS, size)
         nn.init.zeros_(self.dayparts.weight)
+        # nothing is drawn for it either
+        no_habit = torch.zeros(1 + len(DEVICE_TYPES), size)
+        self.devices = nn.Embedding(len(no_habit), size, padding_idx=NO_DEVICE, _weight=no_habit)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.block_count))
         self.norm = nn.LayerNorm(size)
         self.drop = Dropout(config.dropout)
@@ -208,6 +212,7 @@ class SubscriberTower(nn.Module):
         asked: Tensor,
         together: Tensor,
         profiles: Tensor,
+        devices: Tensor,
         only_last: bool = False,
     ) -> Tensor:
         """Embeddings of who stands at each place, or at the last one alone.  # (R, W, D) or (R, 1, D)
@@ -219,6 +224,7 @@ class SubscriberTower(nn.Module):
             moments, asked: (R, W) seconds: when it was consumed, and for when the next one is asked.
             together: (R, W, W) whether a place (second) sees another (third), itself always among them.
             profiles: (R, W, F) codes of who begins there, 0 elsewhere.
+            devices: (R, W) on what the next one is asked.
         """
         known = (~completions.isnan() & is_item).to(embedded.dtype).unsqueeze(-1)
         watched = torch.nan_to_num(completions, nan=0.0).unsqueeze(-1)
@@ -235,7 +241,9 @@ class SubscriberTower(nn.Module):
             # what the others have become after the last block nobody reads
             is_end = only_last and number == len(self.blocks) - 1
             x = block(x, bias[:, :, -1:] if is_end else bias)
-        normed: Tensor = self.norm(x + self.dayparts(_daypart(asked[:, -1:] if only_last else asked)))
+        if only_last:
+            asked, devices = asked[:, -1:], devices[:, -1:]
+        normed: Tensor = self.norm(x + self.dayparts(_daypart(asked)) + self.devices(devices))
         return normed
 
     def _distances(self, is_item: Tensor, moments: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
@@ -263,7 +271,14 @@ class SubscriberTower(nn.Module):
         return weights.gather(2, flat).view(rows, heads, width, width)
 
     def at_request(
-        self, embedded: Tensor, is_item: Tensor, moments: Tensor, completions: Tensor, asked: Tensor, profiles: Tensor
+        self,
+        embedded: Tensor,
+        is_item: Tensor,
+        moments: Tensor,
+        completions: Tensor,
+        asked: Tensor,
+        profiles: Tensor,
+        devices: Tensor,
     ) -> Tensor:
         """Embedding of each subscriber at the moment of a request.  # (B, D)
 
@@ -274,6 +289,7 @@ class SubscriberTower(nn.Module):
             completions: (B, L) NaN where nobody knows.
             asked: (B,) seconds of the request.
             profiles: (B, F) codes.
+            devices: (B,) of the request.
         """
         nowhere = torch.zeros_like(is_item, dtype=profiles.dtype).unsqueeze(-1).expand(-1, -1, profiles.shape[1])
         beginnings = torch.cat([profiles.unsqueeze(1), nowhere], dim=1)
@@ -288,7 +304,9 @@ class SubscriberTower(nn.Module):
         causal = steps.unsqueeze(1) >= steps.unsqueeze(0)
         # what is to the left of the oldest sees the beginning alone
         together = causal & (is_item | (steps == 0)).unsqueeze(1)
-        last: Tensor = self(embedded, is_item, completions, moments, until, together, beginnings, only_last=True)
+        # the last place alone is looked at
+        on = devices.unsqueeze(1).expand(-1, width)
+        last: Tensor = self(embedded, is_item, completions, moments, until, together, beginnings, on, only_last=True)
         return last.squeeze(1)
 
 
@@ -311,7 +329,9 @@ class ServedTower(nn.Module):
         self.register_buffer("table", torch.from_numpy(table))
         self.subscribers = subscribers
 
-    def forward(self, items: Tensor, moments: Tensor, completions: Tensor, asked: Tensor, profiles: Tensor) -> Tensor:
+    def forward(
+        self, items: Tensor, moments: Tensor, completions: Tensor, asked: Tensor, profiles: Tensor, devices: Tensor
+    ) -> Tensor:
         """The subscriber's embedding at the moment of each request.  # (B, D)
 
         Args:
@@ -320,8 +340,10 @@ class ServedTower(nn.Module):
             completions: (B, L) NaN where nobody knows.
             asked: (B,) int64 seconds of the request.
             profiles: (B, F) int64 codes, 0 where nothing is known.
+            devices: (B,) int64 of the request, 0 where nothing is known.
         """
-        return self.subscribers.at_request(self.table[items], items > 0, moments, completions, asked, profiles)
+        embedded = self.table[items]
+        return self.subscribers.at_request(embedded, items > 0, moments, completions, asked, profiles, devices)
 
 
 def _daypart(seconds: Tensor) -> Tensor:
@@ -354,17 +376,22 @@ def served_tower(model: TwoTower, table: Floats) -> Asked:
     return ask
 
 
-def embedded(ask: Asked, histories: Histories, asked: Ints, length: int) -> Floats:
+def embedded(ask: Asked, histories: Histories, asked: Ints, devices: Devices, length: int) -> Floats:
     """What `ask` says of each subscriber, some at a time.  # (E, D)
 
     Args:
         asked: (E,) nanoseconds.
+        devices: (E,) of the requests.
         length: how many of the newest it takes.
     """
     newest = histories.newest(length)
     parts = np.array_split(np.arange(len(newest)), max(1, -(-len(newest) // _ASKED_AT_ONCE)))
+    on = devices.astype(np.int64)
     return np.concatenate(
-        [ask(*padded(newest.at(rows), length), asked[rows] // SECOND, newest.profiles[rows]) for rows in parts]
+        [
+            ask(*padded(newest.at(rows), length), asked[rows] // SECOND, newest.profiles[rows], on[rows])
+            for rows in parts
+        ]
     )
 
 

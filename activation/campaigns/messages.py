@@ -16,7 +16,7 @@ from activation.pages.artwork import tile_colours
 from activation.pages.rendering import genre_name
 from activation.preferences.links import preferences_url, unsubscribe_url
 from activation.serving.answers import Recommendation, RecommendedItem
-from activation.serving.recommender import Recommender
+from activation.serving.recommender import Recommender, Visitor
 from marquee.settings import Settings
 
 _KINDS = {"video": "Film", "article": "Article", "podcast": "Podcast"}
@@ -41,9 +41,8 @@ class MessageMaker:
         """
         if not candidate.email:
             raise CampaignError(f"subscriber {candidate.subscriber_id} has no address; leave it out of the campaign")
-        recommended = self._recommender.recommend(
-            candidate.subscriber_id, self._campaign.recommendation_count, "email", now
-        )
+        visitor = Visitor(candidate.subscriber_id)
+        recommended = self._recommender.recommend(visitor, self._campaign.recommendation_count, "email", now)
         if not recommended.items:
             raise CampaignError(
                 "the catalogue is empty, so that there is nothing to recommend; build the profiles first"

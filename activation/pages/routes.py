@@ -14,6 +14,7 @@ from activation.preferences.links import sign_subscriber
 from activation.serving.answers import FallbackReason
 from activation.serving.api import AnonymousId
 from activation.serving.homepage import build_homepage
+from activation.serving.recommender import Visitor
 from activation.serving.runtime import RuntimeDep
 from marquee.clock import utc_now
 
@@ -40,7 +41,7 @@ def show_homepage(
     sample = runtime.read_sample()
     is_asked_for = subscriber_id is not None or anonymous_id is not None
     asked_for = subscriber_id or "" if is_asked_for or not sample else sample[0].subscriber_id
-    page = build_homepage(runtime.recommender, asked_for or None, utc_now(), anonymous_id)
+    page = build_homepage(runtime.recommender, Visitor(asked_for or None, anonymous_id, device="web"), utc_now())
     # a former id finds who has it now
     chosen = (page.subscriber_id or asked_for) if asked_for else ""
     runtime.log_homepage(page)

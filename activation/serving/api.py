@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from activation.serving.answers import FallbackReason
 from activation.serving.homepage import build_homepage
-from activation.serving.recommender import MAX_COUNT
+from activation.serving.recommender import MAX_COUNT, Visitor
 from activation.serving.runtime import Runtime, RuntimeDep
 from feature_repo.list_rules import ListRulesError
+from feature_repo.tower_inputs import DeviceType
 from marquee.clock import utc_now
 
 router = APIRouter()
@@ -55,6 +56,10 @@ MaximumRating = Annotated[
         "the rules for lists. Contents without a rating are then left out, unless the rules say otherwise.",
         examples=["PG"],
     ),
+]
+Device = Annotated[
+    DeviceType | None,
+    Query(description="What the list is shown on. Leave out where nobody knows.", examples=["connected_tv"]),
 ]
 Surface = Annotated[
     str,
@@ -178,6 +183,7 @@ def recommendations(
     count: Count = 10,
     surface: Surface = "homepage",
     maximum_rating: MaximumRating = None,
+    device_type: Device = None,
 ) -> RecommendationOut:
     """Always answers. Titles that the subscriber consumed already are left out, and none comes twice.
 
@@ -187,8 +193,8 @@ def recommendations(
     Without consent to personalization, history, model, features or time, the popular titles of the week are given, with
     `is_fallback` and the reason.
     """
-    age_limit = _age_limit(runtime, maximum_rating)
-    recommendation = runtime.recommender.recommend(subscriber_id, count, surface, utc_now(), anonymous_id, age_limit)
+    visitor = Visitor(subscriber_id, anonymous_id, _age_limit(runtime, maximum_rating), device_type)
+    recommendation = runtime.recommender.recommend(visitor, count, surface, utc_now())
     runtime.log(recommendation, surface)
     return RecommendationOut.model_validate(recommendation)
 
@@ -199,10 +205,11 @@ def homepage(
     subscriber_id: SubscriberId = None,
     anonymous_id: AnonymousId = None,
     maximum_rating: MaximumRating = None,
+    device_type: Device = None,
 ) -> HomepageOut:
     """For you, because you watched, popular this week, new. Without anything personal: the rails that need nobody."""
-    age_limit = _age_limit(runtime, maximum_rating)
-    page = build_homepage(runtime.recommender, subscriber_id, utc_now(), anonymous_id, age_limit=age_limit)
+    visitor = Visitor(subscriber_id, anonymous_id, _age_limit(runtime, maximum_rating), device_type)
+    page = build_homepage(runtime.recommender, visitor, utc_now())
     runtime.log_homepage(page)
     return HomepageOut.model_validate(page)
 

@@ -23,6 +23,7 @@ from feature_repo.content_tower import FeatureTower
 from feature_repo.nearest import Nearest
 from feature_repo.profile_codes import PROFILES, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
+from feature_repo.tower_inputs import chosen, device_code, inputs_of
 from marquee.errors import MarqueeError
 
 Floats = NDArray[np.float32]
@@ -59,6 +60,7 @@ class Manifest(BaseModel):
     sequence_length: int
     embedding_size: int
     ranker_features: tuple[str, ...]
+    tower_inputs: tuple[str, ...] = ()
     candidate_count: int = Field(ge=1)
     files: dict[str, str]
 
@@ -104,7 +106,7 @@ class Artefact:
 
     Attributes:
         trained_count: how many contents the towers were trained on; those after them came later.
-        _codes: None of a version whose tower knows nothing of profiles.
+        _codes: of no property, of a version whose tower knows nothing of profiles.
     """
 
     manifest: Manifest
@@ -117,7 +119,8 @@ class Artefact:
     item_of: dict[str, int] = field(repr=False)
     trained_count: int
     _content_tower: FeatureTower = field(repr=False)
-    _codes: ProfileCodes | None = field(repr=False)
+    _inputs: tuple[str, ...] = field(repr=False)
+    _codes: ProfileCodes = field(repr=False)
     _tower: Callable[..., torch.Tensor] = field(repr=False)
     _ranker: Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, torch.Tensor]] = field(repr=False)
 
@@ -150,12 +153,12 @@ class Artefact:
         """Whether there is anything of a subscriber that the tower can tell from anybody's."""
         if any(content_id in self.item_of for content_id in history.content_ids):
             return True
-        return self._codes is not None and bool(self._codes.codes_of(profile).any())
+        return bool(self._codes.codes_of(profile).any())
 
     def subscriber_embedding(
-        self, history: History, profile: Mapping[str, str | None], now: datetime
+        self, history: History, profile: Mapping[str, str | None], device: str | None, now: datetime
     ) -> Floats:  # -> (D,)
-        """Where a subscriber with this history and profile stands among the contents at `now`."""
+        """Where a subscriber with this history and profile, on this device, stands among the contents at `now`."""
         length = self.manifest.sequence_length
         rows = zip(history.content_ids, history.consumed_seconds, history.watched_fractions, strict=True)
         # what came after the training is nothing that the tower could have learnt from
@@ -167,11 +170,16 @@ class Artefact:
         if known:
             for row, values in zip((items, seconds, fractions), zip(*known, strict=True), strict=True):
                 row[0, -len(known) :] = torch.tensor(values)
-        inputs = [items, seconds, fractions, torch.tensor([int(now.timestamp())])]
-        if self._codes is not None:
-            inputs.append(torch.from_numpy(self._codes.codes_of(profile)).unsqueeze(0))
+        inputs = {
+            "items": items,
+            "moments": seconds,
+            "completions": fractions,
+            "asked": torch.tensor([int(now.timestamp())]),
+            "profiles": torch.from_numpy(self._codes.codes_of(profile)).unsqueeze(0),
+            "devices": torch.tensor([device_code(device)]),
+        }
         with torch.inference_mode():
-            embedding: Floats = self._tower(*inputs).numpy()[0]
+            embedding: Floats = self._tower(*chosen(self._inputs, inputs)).numpy()[0]
         return embedding
 
     def rank(self, matrix: Floats) -> tuple[Floats, Floats]:  # (K, F) -> (K,), (K, 3)
@@ -223,7 +231,8 @@ def _read(directory: Path, manifest: Manifest) -> Artefact:
         item_of={content_id: row + 1 for row, content_id in enumerate(content_ids)},
         trained_count=len(content_ids),
         _content_tower=FeatureTower.load(directory / "content_tower.npz"),
-        _codes=ProfileCodes.load(directory / PROFILES) if PROFILES in manifest.files else None,
+        _inputs=inputs_of(manifest.tower_inputs, manifest.files),
+        _codes=ProfileCodes.load(directory / PROFILES) if PROFILES in manifest.files else ProfileCodes.none(),
         _tower=_program(directory / "user_tower.pt2"),
         _ranker=_program(directory / "ranker.pt2"),
     )
@@ -277,7 +286,7 @@ def _check_shapes(directory: Path, artefact: Artefact) -> None:
     history = History(
         artefact.content_ids[:2], (0.5, 0.5)[: len(artefact.content_ids)], (0, 0)[: len(artefact.content_ids)]
     )
-    embedding = artefact.subscriber_embedding(history, {}, datetime.fromtimestamp(0, UTC))
+    embedding = artefact.subscriber_embedding(history, {}, None, datetime.fromtimestamp(0, UTC))
     if embedding.shape != (manifest.embedding_size,):
         raise ArtefactError(
             f"the user tower of {directory} answers {embedding.shape}, not ({manifest.embedding_size},)"

@@ -9,7 +9,7 @@ from datetime import datetime
 from activation.serving.answers import Homepage, Rail, RecommendedItem
 from activation.serving.catalogue import Catalogue, Content, title_key
 from activation.serving.explaining import NEW, POPULAR, because_of, liked_recently
-from activation.serving.recommender import Answer, Recommender
+from activation.serving.recommender import Answer, Recommender, Visitor
 from feature_repo.columns import CONTENT_TYPES
 from feature_repo.composition import Room
 
@@ -19,19 +19,12 @@ _MIN_ALIKE = 4
 
 def build_homepage(
     recommender: Recommender,
-    subscriber_id: str | None,
+    visitor: Visitor,
     now: datetime,
-    anonymous_id: str | None = None,
     rail_length: int = 14,
-    age_limit: int | None = None,
 ) -> Homepage:
-    """The rails for this subscriber at this moment. Never raises.
-
-    Args:
-        age_limit: as `Recommender.recommend` has it.
-    """
-    count = max(_FOR_YOU_COUNT, rail_length)
-    answer = recommender.answer(subscriber_id, count, "homepage", now, anonymous_id, age_limit)
+    """The rails for this visitor at this moment. Never raises."""
+    answer = recommender.answer(visitor, max(_FOR_YOU_COUNT, rail_length), "homepage", now)
     return arrange(answer, rail_length)
 
 

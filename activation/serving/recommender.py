@@ -62,17 +62,35 @@ class Answer:
         return row is not None and bool(self.allowed[row])
 
 
+@dataclass(frozen=True)
+class Visitor:
+    """Who asks, as the request has it.
+
+    Attributes:
+        subscriber_id: present or former.
+        age_limit: the age up to which the profile in use may see ratings; None: it has no limit of its own.
+        device: one of DEVICE_TYPES of `feature_repo.tower_inputs`; None: nobody knows.
+    """
+
+    subscriber_id: str | None = None
+    anonymous_id: str | None = None
+    age_limit: int | None = None
+    device: str | None = None
+
+    @property
+    def is_nobody(self) -> bool:
+        return self.subscriber_id is None and self.anonymous_id is None
+
+
 @dataclass
 class _Request:
     """One request, and what is found out about who asks while it is answered."""
 
     snapshot: Snapshot
-    subscriber_id: str | None
-    anonymous_id: str | None
+    visitor: Visitor
     count: int
     surface: str
     now: datetime
-    age_limit: int | None
     # until the profiles have answered, anybody may be asking
     is_read: bool = False
     subscriber: Subscriber | None = None
@@ -99,13 +117,13 @@ class _Request:
 
     def viewer(self) -> Viewer:
         """What hard rules ask of who looks. They protect whoever it is, with or without consent."""
-        maturity = self.rules.maturity
+        maturity, own_limit = self.rules.maturity, self.visitor.age_limit
         if self.subscriber is not None:
-            limit = maturity.age_limit(self.subscriber.age_band, self.subscriber.segments, self.age_limit)
+            limit = maturity.age_limit(self.subscriber.age_band, self.subscriber.segments, own_limit)
             return Viewer(self.subscriber.country, limit, maturity.shows_unrated)
-        is_known_to_be_nobody = self.is_read or (self.subscriber_id is None and self.anonymous_id is None)
-        limit = maturity.age_limit("unknown", (), self.age_limit) if is_known_to_be_nobody else (
-            maturity.lowest_limit(self.age_limit)
+        is_known_to_be_nobody = self.is_read or self.visitor.is_nobody
+        limit = maturity.age_limit("unknown", (), own_limit) if is_known_to_be_nobody else (
+            maturity.lowest_limit(own_limit)
         )  # fmt: skip
         return Viewer(None, limit, maturity.shows_unrated)
 
@@ -139,33 +157,13 @@ class Recommender:
         self._deadline_seconds = deadline_seconds
         self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="recommend")
 
-    def recommend(
-        self,
-        subscriber_id: str | None,
-        count: int,
-        surface: str,
-        now: datetime,
-        anonymous_id: str | None = None,
-        age_limit: int | None = None,
-    ) -> Recommendation:
-        """The best `count` contents for a subscriber on a `surface` (`homepage`, `email`, ...). Never raises.
+    def recommend(self, visitor: Visitor, count: int, surface: str, now: datetime) -> Recommendation:
+        """The best `count` contents for a visitor on a `surface` (`homepage`, `email`, ...). Never raises."""
+        return self.answer(visitor, count, surface, now).recommendation
 
-        Args:
-            age_limit: the age up to which the profile in use may see ratings; None: it has no limit of its own.
-        """
-        return self.answer(subscriber_id, count, surface, now, anonymous_id, age_limit).recommendation
-
-    def answer(
-        self,
-        subscriber_id: str | None,
-        count: int,
-        surface: str,
-        now: datetime,
-        anonymous_id: str | None = None,
-        age_limit: int | None = None,
-    ) -> Answer:
+    def answer(self, visitor: Visitor, count: int, surface: str, now: datetime) -> Answer:
         """`recommend`, with what the list was made from."""
-        request = _Request(self._state.snapshot, subscriber_id, anonymous_id, count, surface, now, age_limit)
+        request = _Request(self._state.snapshot, visitor, count, surface, now)
         try:
             return self._in_time(lambda: self._personal(request))
         except _NotPersonalError as missing:
@@ -221,9 +219,8 @@ class Recommender:
         if snapshot.contents is None:
             raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE)
         allowed = request.allowed()
-        candidates, similarities = retrieve(
-            snapshot, snapshot.artefact, allowed, history, features.profile, request.now
-        )
+        query = snapshot.artefact.subscriber_embedding(history, features.profile, request.visitor.device, request.now)
+        candidates, similarities = retrieve(snapshot, snapshot.artefact, allowed, query, request.now)
         if len(candidates) == 0:
             raise _NotPersonalError(FallbackReason.NO_HISTORY)
         matrix = snapshot.contents.ranking_matrix(
@@ -241,13 +238,14 @@ class Recommender:
         return _answer(request, allowed, shown, explained, foreseen, snapshot.artefact.model_version, None)
 
     def _subscriber(self, request: _Request) -> Subscriber:
-        if request.subscriber_id is None and request.anonymous_id is None:
+        visitor = request.visitor
+        if visitor.is_nobody:
             raise _NotPersonalError(FallbackReason.UNKNOWN_SUBSCRIBER)
         with self._warehouse.connection() as connection:
             subscriber = find_subscriber(
                 connection,
-                request.subscriber_id,
-                request.anonymous_id,
+                visitor.subscriber_id,
+                visitor.anonymous_id,
                 request.rules.consumed.finished_from,
                 request.given_up_before,
             )
@@ -283,23 +281,18 @@ def open_recommender(
 
 
 def retrieve(
-    snapshot: Snapshot,
-    artefact: Artefact,
-    allowed: Bools,
-    history: History,
-    profile: Mapping[str, str | None],
-    now: datetime,
+    snapshot: Snapshot, artefact: Artefact, allowed: Bools, query: Floats, now: datetime
 ) -> tuple[Indices, Floats]:
     """What the ranker looks at of what may be shown, nearest first, with its dot products.
 
     Args:
         allowed: (C,)
+        query: (D,) where the subscriber stands.
     """
     # the last stands for what is not in the catalogue
     gone = np.flatnonzero(~np.append(allowed, False)[snapshot.rows])
     # as many as in training: the ranker judges a candidate by its place among them
     count = artefact.manifest.candidate_count
-    query = artefact.subscriber_embedding(history, profile, now)
     return find_candidates(artefact.nearest, query, snapshot.findable, gone, now.timestamp(), count)
 
 

@@ -97,6 +97,7 @@ def _new_users(log: Interactions) -> tuple[Split, Ints]:
             log.where(place < kept[log.users]),
             users,
             histories.moments[wanted],
+            histories.devices[wanted],
             list(histories.items[wanted].astype(np.int64).reshape(-1, 1)),
         ),
         known,
@@ -112,7 +113,8 @@ def _new_contents(log: LoggedInteractions) -> tuple[Split, Bools]:
     train, new = whole.where(~is_new[whole.items]), whole.where(is_new[whole.items]).histories()
     users = np.intersect1d(np.flatnonzero(new.lengths), train.users)
     relevant = [np.unique(new.items_of(user)).astype(np.int64) for user in users]
-    return Split("loo", train, users, np.full(len(users), whole.moments.max() + 1), relevant), is_new
+    cuts, nowhere = np.full(len(users), whole.moments.max() + 1), np.zeros(len(users), dtype=np.int8)
+    return Split("loo", train, users, cuts, nowhere, relevant), is_new
 
 
 def _fitted(split: Split, contents: Contents, config: TowerConfig) -> System:

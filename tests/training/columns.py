@@ -21,6 +21,7 @@ def interactions(rows: list[tuple[int, int, int]], user_count: int | None = None
         items.astype(np.int32),
         days * DAY,
         np.full(len(users), np.nan, dtype=np.float32),
+        np.zeros(len(users), dtype=np.int8),
         np.zeros((count, 1), dtype=np.int64),
         profile_size=1,
     )
@@ -32,7 +33,8 @@ def histories(sequences: list[np.ndarray], step: int = DAY) -> Histories:
     places = np.concatenate([np.arange(len(sequence)) for sequence in sequences])
     bounds = np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])])
     unknown = np.zeros((len(sequences), 1), dtype=np.int64)
-    return Histories(items, places * step, np.full(len(items), np.nan, dtype=np.float32), bounds, unknown)
+    completions, nowhere = np.full(len(items), np.nan, dtype=np.float32), np.zeros(len(items), dtype=np.int8)
+    return Histories(items, places * step, completions, nowhere, bounds, unknown)
 
 
 def contents(count: int, side_size: int = 4, seed: int = 1) -> Contents:
@@ -42,7 +44,15 @@ def contents(count: int, side_size: int = 4, seed: int = 1) -> Contents:
     return Contents.of(ids, side, [""] * count, np.full(count, UNKNOWN), np.ones(count, dtype=bool))
 
 
-def embed_subscribers(model: TwoTower, consumed: Histories, asked: np.ndarray) -> np.ndarray:
+def embed_subscribers(
+    model: TwoTower, consumed: Histories, asked: np.ndarray, devices: np.ndarray | None = None
+) -> np.ndarray:
     """Embedding of each of E subscribers at the moment of a request (nanoseconds), as lists are made.  # (E, D)"""
     tower = towers.served_tower(model, towers.embed_contents(model))
-    return towers.embedded(tower, consumed, asked, model.config.sequence_length)
+    devices = nowhere(len(consumed)) if devices is None else devices
+    return towers.embedded(tower, consumed, asked, devices, model.config.sequence_length)
+
+
+def nowhere(count: int) -> np.ndarray:
+    """Requests on devices that nobody names.  # (E,)"""
+    return np.zeros(count, dtype=np.int8)

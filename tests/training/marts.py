@@ -9,5 +9,6 @@ def make_interactions(connection: Connection[DictRow]) -> None:
     connection.execute("create schema marts")
     connection.execute(
         "create table marts.fct_interactions (interaction_id text, subscriber_id text, content_id text, "
-        "occurred_at timestamptz, watched_fraction float8, has_personalization_consent boolean, is_simulated boolean)"
+        "occurred_at timestamptz, watched_fraction float8, device_type text, has_personalization_consent boolean, "
+        "is_simulated boolean)"
     )

@@ -14,14 +14,14 @@ from training import dataset, extracts
 from training.dataset import CatalogueError
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-# interaction, subscriber, content, minutes before now, share watched, consent
+# interaction, subscriber, content, minutes before now, share watched, device, consent
 _ROWS = [
-    ("i2", "s-b", "c-2", 5, None, True),
-    ("i1", "s-a", "c-1", 5, 0.25, True),
-    ("i3", "s-c", "c-3", 4, 0.5, False),
-    ("i4", "s-b", "c-1", 9, 1.0, True),
-    ("i5", "s-a", "c-2", -1, 0.5, True),
-    ("i6", "s-d", "c-4", 0, 0.75, True),
+    ("i2", "s-b", "c-2", 5, None, "connected_tv", True),
+    ("i1", "s-a", "c-1", 5, 0.25, None, True),
+    ("i3", "s-c", "c-3", 4, 0.5, "mobile", False),
+    ("i4", "s-b", "c-1", 9, 1.0, "web", True),
+    ("i5", "s-a", "c-2", -1, 0.5, "web", True),
+    ("i6", "s-d", "c-4", 0, 0.75, "web", True),
 ]
 
 
@@ -31,14 +31,14 @@ def frame(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     with database.connect(settings) as connection:
         make_interactions(connection)
         connection.cursor().executemany(
-            "insert into marts.fct_interactions values (%s, %s, %s, %s, %s, %s, false)",
-            [(*ids, NOW - timedelta(minutes=before), share, said) for *ids, before, share, said in _ROWS],
+            "insert into marts.fct_interactions values (%s, %s, %s, %s, %s, %s, %s, false)",
+            [(*row[:3], NOW - timedelta(minutes=row[3]), *row[4:]) for row in _ROWS],
         )
         return extracts.read_warehouse(connection, NOW)
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.astype({"subscriber_id": object, "content_id": object})
+    return frame.astype({"subscriber_id": object, "content_id": object, "device_type": object})
 
 
 def test_rows_with_consent_come_in_time_with_a_number_an_id(frame: pd.DataFrame) -> None:
@@ -48,6 +48,7 @@ def test_rows_with_consent_come_in_time_with_a_number_an_id(frame: pd.DataFrame)
             "content_id": ["c-1", "c-1", "c-2", "c-4"],
             "occurred_at": pd.Series([NOW - timedelta(minutes=n) for n in (9, 5, 5, 0)], dtype="datetime64[ns, UTC]"),
             "watched_fraction": [1.0, 0.25, None, 0.75],
+            "device_type": ["web", np.nan, "connected_tv", "web"],
             "is_simulated": False,
         }
     )
@@ -78,7 +79,7 @@ def test_columns_are_the_same_whether_ids_are_numbers_or_texts(frame: pd.DataFra
     for log in (frame, part):
         ours, theirs = (dataset.read_frames(one, contents)[0] for one in (log, _plain(log)))
         assert ours.subscriber_ids == theirs.subscriber_ids == tuple(sorted(set(log["subscriber_id"])))
-        for name in ("users", "items", "moments", "completions"):
+        for name in ("users", "items", "moments", "completions", "devices"):
             np.testing.assert_array_equal(getattr(ours, name), getattr(theirs, name), err_msg=name)
         assert np.array(ours.subscriber_ids)[ours.users].tolist() == log["subscriber_id"].tolist()
         assert np.array(["", "c-0", "c-1", "c-2", "c-4"])[ours.items].tolist() == log["content_id"].tolist()

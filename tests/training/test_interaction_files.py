@@ -128,7 +128,7 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
         read_interactions(tmp_path / "text.parquet")
     with pytest.raises(ColumnFileError, match="there is no such file"):
         read_interactions(tmp_path / "none.parquet")
-    with pytest.raises(ColumnFileError, match="user_id '7' and the others are not among the interactions'"):
+    with pytest.raises(ColumnFileError, match="user_id '7' and .* such as 3; write both"):
         read_interactions(log, users_path=_write(tmp_path, "users", {"user_id": ["7"], "plan": ["premium"]}))
     with pytest.raises(ColumnFileError, match="content_type 'film' is none of video, article, podcast"):
         read_interactions(log, _write(tmp_path, "content", {"item_id": ["a"], "content_type": ["film"]}))
@@ -159,32 +159,36 @@ _TIMES = st.sampled_from(
         pa.array([5, 9, 4], pa.timestamp("us", tz="Europe/Berlin")),
     ]
 )
+_DEVICES = st.sampled_from(
+    [None, pa.array(["web", None, "connected_tv"]), pa.array(["fridge", "mobile", "web"]).dictionary_encode()]
+)
 _SHARES = st.sampled_from([None, pa.array([0.1, None, 1.0], pa.float64()), pa.array([0, 1, None], pa.int8())])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(st.tuples(*[st.integers(0, 3)] * 2, *[st.integers(0, 2)] * 2), min_size=1, max_size=60),
+    rows=st.lists(st.tuples(*[st.integers(0, 3)] * 2, *[st.integers(0, 2)] * 3), min_size=1, max_size=60),
     users=_USER_IDS,
     items=_USER_IDS,
     times=_TIMES,
     shares=_SHARES,
+    devices=_DEVICES,
     group=st.integers(1, 20),
 )
 def test_batches_give_what_the_whole_frame_gives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[tuple[int, int, int, int]], users: pa.Array,
-    items: pa.Array, times: pa.Array, shares: pa.Array | None, group: int,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[tuple[int, int, int, int, int]], users: pa.Array,
+    items: pa.Array, times: pa.Array, shares: pa.Array | None, devices: pa.Array | None, group: int,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(column_files, "_BATCH_ROWS", 7)
     monkeypatch.setattr(id_numbers, "_WAITING_IDS", 5)
     monkeypatch.setattr(id_numbers, "_ENTRIES_AT_ONCE", 3)
     monkeypatch.setattr(interaction_files, "_PAIRS_AT_ONCE", 8)
-    sources = {"user_id": users, "item_id": items, "timestamp": times, "completion": shares}
+    sources = {"user_id": users, "item_id": items, "timestamp": times, "completion": shares, "device_type": devices}
     places = dict(zip(sources, zip(*rows, strict=True), strict=True))
     table = pa.table({name: of.take(pa.array(places[name])) for name, of in sources.items() if of is not None})
     pq.write_table(table, tmp_path / "log.parquet", row_group_size=group)
     found, expected = read_interactions(tmp_path / "log.parquet"), _by_frames(table.to_pandas())
-    for name in ("users", "items", "moments", "completions"):
+    for name in ("users", "items", "moments", "completions", "devices"):
         ours, theirs = getattr(found.interactions, name), expected[name]
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(ours, theirs, err_msg=name)
@@ -208,9 +212,12 @@ def _by_frames(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     users, user_ids = pd.factorize(frame["user_id"].to_numpy(), sort=True)
     items, item_ids = pd.factorize(frame["item_id"].to_numpy(), sort=True)
     shares = frame["completion"].to_numpy(np.float32) if "completion" in frame else np.full(len(frame), np.nan, "f4")
+    named = frame["device_type"] if "device_type" in frame else pd.Series([None] * len(frame))
+    numbers = np.array([{"web": 1, "mobile": 2, "connected_tv": 3}.get(name, 0) for name in named], dtype=np.int8)
     return {
         "users": users.astype(np.int32), "items": items.astype(np.int32) + np.int32(1),
-        "moments": frame["moment"].to_numpy(), "completions": shares, "user_ids": user_ids, "item_ids": item_ids,
+        "moments": frame["moment"].to_numpy(), "completions": shares, "devices": numbers,
+        "user_ids": user_ids, "item_ids": item_ids,
     }  # fmt: skip
 
 

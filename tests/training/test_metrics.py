@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import ndcg_score
 
-from tests.training.columns import interactions
+from tests.training.columns import interactions, nowhere
 from training import evaluation, metrics
 from training.dataset import Split
 from training.ranked_lists import RankedLists
@@ -44,7 +44,7 @@ def test_an_interval_holds_its_mean(values: list[float]) -> None:
 def test_measures_look_at_ten_places_of_longer_lists() -> None:
     """Two lists of twenty: the first has its content on top, the second its own beyond the tenth place."""
     train = interactions([(0, 41, 0), (1, 41, 0), (1, 21, 0)])
-    split = Split("loo", train, np.array([0, 1]), np.array([1, 1]), [np.array([1]), np.array([36])])
+    split = Split("loo", train, np.array([0, 1]), np.array([1, 1]), nowhere(2), [np.array([1]), np.array([36])])
     lists = RankedLists("marquee", np.arange(1, 41).reshape(2, 20), np.zeros((2, 20), dtype=np.float32))
     # two genres, one in the first list and one in the second, and no types
     side = np.zeros((101, 5), dtype=np.float32)

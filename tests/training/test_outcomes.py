@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.columns import DAY, interactions
+from tests.training.columns import DAY, interactions, nowhere
 from training import dataset, outcomes
 from training.dataset import Interactions, Split
 from training.outcomes import Outcomes
@@ -20,7 +20,14 @@ def _split(log: Interactions, pairs: list[tuple[int, int]], cut: int, protocol: 
     """Each (subscriber, item) is to be found, from day `cut` on."""
     users = np.array(sorted({user for user, _ in pairs}))
     relevant = [np.array([item for user, item in pairs if user == one]) for one in users]
-    return Split(protocol, log.where(log.moments < cut * DAY), users, np.full(len(users), cut * DAY), relevant)
+    return Split(
+        protocol,
+        log.where(log.moments < cut * DAY),
+        users,
+        np.full(len(users), cut * DAY),
+        nowhere(len(users)),
+        relevant,
+    )
 
 
 @pytest.mark.parametrize("at_once", [outcomes._PAIRS_AT_ONCE, 3])

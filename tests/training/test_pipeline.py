@@ -65,6 +65,7 @@ def _write_files(folder: Path) -> Path:
                 "content_id": titles[(first + step) % _CONTENTS],
                 "occurred_at": (NOW - timedelta(days=80 - start - step, minutes=step)).isoformat(),
                 # what has an even number is seen to its end, the other half is not
+                "device_type": "web",
                 "watched_fraction": 0.95 if (first + step) % 2 == 0 else 0.6,
             }
             for step in range(_EVENTS)
@@ -294,7 +295,8 @@ def test_the_exported_tower_says_what_comes_next_in_the_cycle(run: Run) -> None:
         padded[0, -6:] = torch.tensor(history)
         seconds[0, -6:] = int(NOW.timestamp()) - torch.arange(6, 0, -1) * _STEP_SECONDS
         asked = torch.tensor([int(NOW.timestamp())])
-        inputs = padded, seconds, torch.full((1, length), 0.5), asked, torch.zeros((1, 4), dtype=torch.int64)
+        profiles, devices = torch.zeros((1, 4), dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
+        inputs = padded, seconds, torch.full((1, length), 0.5), asked, profiles, devices
         scores = embeddings @ tower(*inputs).detach().numpy()[0]
         scores[[0, *history]] = -np.inf
         hits += item_of[f"c-{(first + 6) % _CONTENTS}"] in np.argsort(-scores)[:5]

@@ -25,7 +25,7 @@ def log_of(subscriber_id: str, contents: list[str], start: pd.Timestamp, seconds
     moments = start + pd.to_timedelta(np.arange(len(contents)) * seconds, unit="s")
     return pd.DataFrame(
         {"subscriber_id": subscriber_id, "content_id": contents, "occurred_at": moments, "watched_fraction": 0.9,
-         "is_simulated": False}
+         "device_type": "web", "is_simulated": False}
     )  # fmt: skip
 
 

@@ -6,14 +6,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.columns import DAY, contents, interactions
+from tests.training.columns import DAY, contents, interactions, nowhere
 from training.dataset import Split
 from training.ranking_features import LoggedFeatures
 
 
 def _split(users: list[int], cuts: list[int]) -> Split:
     log = interactions([(0, 1, 0)])
-    return Split("loo", log, np.array(users), np.array(cuts), [np.array([1])] * len(users))
+    return Split("loo", log, np.array(users), np.array(cuts), nowhere(len(users)), [np.array([1])] * len(users))
 
 
 def test_counts_are_those_of_whole_days_before_the_cut() -> None:
@@ -52,7 +52,9 @@ def test_counts_are_those_that_counting_anew_gives(
     in_hours = interactions(rows, user_count=4)
     log = replace(in_hours, moments=in_hours.moments // 24)
     moments = np.array(cuts) * hour + hour // 2
-    split = Split("loo", log, np.zeros(len(cuts), dtype=np.int64), moments, [np.array([1])] * len(cuts))
+    split = Split(
+        "loo", log, np.zeros(len(cuts), dtype=np.int64), moments, nowhere(len(cuts)), [np.array([1])] * len(cuts)
+    )
     found = LoggedFeatures(log, contents(4), every * hour).candidates(split, np.tile([1, 2, 3, 4], (len(cuts), 1)))
     ends = moments // (every * hour) * (every * hour)
     expected = [

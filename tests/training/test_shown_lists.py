@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from feature_repo.ranking_inputs import NAMES
-from tests.training.columns import DAY, contents, interactions
+from tests.training.columns import DAY, contents, interactions, nowhere
 from training import ranker, shown_lists
 from training.dataset import Interactions, Split
 from training.ranker import CandidateLists, Lesson, Ranker, Started
@@ -40,7 +40,14 @@ def _sides(log: Interactions, learnt: int, known: int) -> tuple[Split, Split]:
 
     def side(day: int) -> Split:
         cuts = np.full(len(everybody), day * DAY)
-        return Split("temporal", log.where(log.moments < day * DAY), everybody, cuts, [np.array([9])] * len(everybody))
+        return Split(
+            "temporal",
+            log.where(log.moments < day * DAY),
+            everybody,
+            cuts,
+            nowhere(len(everybody)),
+            [np.array([9])] * len(everybody),
+        )
 
     return side(known), side(learnt)
 
@@ -142,7 +149,7 @@ def test_lists_that_another_split_holds_back_from_do_not_teach_its_ranker() -> N
     lists = CandidateLists(np.array([[1, 2], [3, 4]]), np.zeros((2, 2, len(NAMES)), dtype=np.float32))
     lesson = Lesson(lists, np.array([0, 1]), np.array([[0, 1], [1, 0]], dtype=np.float32))
     log = interactions([(0, 9, 0), (1, 9, 0)])
-    split = Split("loo", log, np.array([0, 1]), np.array([DAY, DAY]), [np.array([2]), np.array([4])])
+    split = Split("loo", log, np.array([0, 1]), np.array([DAY, DAY]), nowhere(2), [np.array([2]), np.array([4])])
     left = lesson.without(split)
     # the second list shows what is held back, and says nothing of it
     assert left.users.tolist() == [1]

@@ -70,6 +70,24 @@ def test_of_whom_nothing_was_consumed_the_profile_speaks() -> None:
     assert set(np.argsort(-scores[1])[:6]) == set(range(6, 12))
 
 
+def test_what_is_consumed_on_what_is_learnt_and_a_device_that_nobody_names_is_neither() -> None:
+    """The first contents are consumed on one device, the last on another, by everybody."""
+    generator = np.random.default_rng(5)
+    sequences = [generator.permutation(_COUNT) + 1 for _ in range(60)]
+    consumed = histories(sequences)
+    consumed = replace(consumed, devices=np.where(consumed.items <= 6, 1, 3).astype(np.int8))
+    model = _model()
+    fit(model, consumed, Schedule(8, 1e-2), seed=1)
+    new = histories([np.zeros(0, dtype=np.int64)] * 3)
+    states = embed_subscribers(model, new, np.full(3, 10**9), np.array([1, 3, 0]))
+    scores = states @ towers.embed_contents(model)[1:].T
+    assert set(np.argsort(-scores[0])[:6]) == set(range(6))
+    assert set(np.argsort(-scores[1])[:6]) == set(range(6, 12))
+    # how much nearer the first are than the last
+    leanings = scores[:, :6].mean(axis=1) - scores[:, 6:].mean(axis=1)
+    assert leanings[0] > leanings[2] > leanings[1]
+
+
 class _BrokenOffError(Exception):
     pass
 

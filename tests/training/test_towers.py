@@ -25,15 +25,21 @@ def _model(count: int = 12, config: TowerConfig = SMALL, seed: int = 0) -> TwoTo
     tower = model.subscribers
     for weights in (tower.time_bias, tower.place_bias, tower.dayparts):
         torch.nn.init.normal_(weights.weight)
-    # code 0 is of nobody
-    torch.nn.init.normal_(tower.profile.weight[1:])
+    # code 0 is of nobody, and of no device
+    for weights in (tower.profile, tower.devices):
+        torch.nn.init.normal_(weights.weight[1:])
     return model.eval()
 
 
 def _states(
-    model: TwoTower, items: list[int], seconds: list[int], segments: list[int], codes: tuple[int, ...] = ()
+    model: TwoTower,
+    items: list[int],
+    seconds: list[int],
+    segments: list[int],
+    codes: tuple[int, ...] = (),
+    device: int = 0,
 ) -> torch.Tensor:
-    """Of a row in which the windows' profiles are `codes`, one a window."""
+    """Of a row in which the windows' profiles are `codes`, one a window, and all is asked on `device`."""
     rows = torch.tensor([items])
     moments, parts = torch.tensor([seconds]), torch.tensor([segments])
     width = len(items)
@@ -42,9 +48,10 @@ def _states(
     profiles = torch.zeros(1, width, 1, dtype=torch.int64)
     for place, code in zip(np.flatnonzero(np.array(items) == 0), codes, strict=False):
         profiles[0, place] = code
+    completions, devices = torch.full((1, width), torch.nan), torch.full((1, width), device)
     with torch.inference_mode():
         return model.subscribers(
-            model.contents(rows), rows > 0, torch.full((1, width), torch.nan), moments, asked, together, profiles
+            model.contents(rows), rows > 0, completions, moments, asked, together, profiles, devices
         )[0]
 
 
@@ -116,10 +123,18 @@ def test_what_training_and_requests_see_of_a_history_is_the_same() -> None:
     """A packed row's last state and the embedding of a request at the moment of the next interaction."""
     model = _model()
     asked = np.array([(2 * 86_400 + 1) * SECOND])
-    for code in (0, 2):
-        row = _states(model, [0, 3, 4, 5], [0, 0, 86_400, 2 * 86_400], [0] * 4, (code,))
+    for code, device in ((0, 0), (2, 0), (0, 3), (2, 1)):
+        row = _states(model, [0, 3, 4, 5], [0, 0, 86_400, 2 * 86_400], [0] * 4, (code,), device)
         history = replace(histories([np.array([3, 4, 5])]), profiles=np.array([[code]]))
-        assert embed_subscribers(model, history, asked)[0] == pytest.approx(row[-1].numpy(), abs=1e-5)
+        found = embed_subscribers(model, history, asked, np.array([device]))[0]
+        assert found == pytest.approx(row[-1].numpy(), abs=1e-5)
+
+
+def test_on_what_it_is_asked_matters() -> None:
+    model, history, asked = _model(), histories([np.array([3, 4, 5])]), np.array([10**18])
+    nowhere, web, television = (embed_subscribers(model, history, asked, np.array([code]))[0] for code in (0, 1, 3))
+    assert not np.allclose(nowhere, web, atol=1e-3)
+    assert not np.allclose(web, television, atol=1e-3)
 
 
 @pytest.mark.parametrize("consumed", [[], [3, 4, 5]])

@@ -86,7 +86,7 @@ def write_training_set(run_key: str, settings: Settings, last: str = "c000", dup
     rows = [(person, f"c{n + 1:03}", NOW - timedelta(days=9 - n)) for person in PEOPLE for n in range(9)]
     rows += [(person, last, NOW) for person in PEOPLE]
     log = pd.DataFrame(rows, columns=["subscriber_id", "content_id", "occurred_at"])
-    log = log.assign(watched_fraction=0.9, is_simulated=False)
+    log = log.assign(watched_fraction=0.9, device_type="web", is_simulated=False)
     log = log.sort_values("occurred_at", kind="stable")
     sifted = sift(pd.concat([log, log.tail(duplicates)]), load_thresholds(settings.gate_file).batch)
     folder = settings.models_dir / ".work" / run_key

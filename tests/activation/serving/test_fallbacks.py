@@ -69,7 +69,7 @@ def test_a_subscriber_without_history_is_served_by_a_model_that_knows_the_profil
     house: Settings, house_db: Connection[DictRow]
 ) -> None:
     version = "20260308T120000-00000002"
-    world.write_artefact(house.models_dir, version, with_profiles=True)
+    world.write_artefact(house.models_dir, version, tower=world.ProfiledTower)
     world.promote(house_db, version)
     with TestClient(create_app(house)) as client:
         answer = ask(client, world.NO_HISTORY)

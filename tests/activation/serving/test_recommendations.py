@@ -14,9 +14,10 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from activation.serving.answers import History
+from activation.serving.app import create_app
 from activation.serving.artefact import Artefact, load_artefact
 from activation.serving.features import neighbour_scores
-from activation.serving.recommender import open_recommender
+from activation.serving.recommender import Visitor, open_recommender
 from feature_repo import ranking_inputs
 from feature_repo.candidates import TRENDING_SHARE
 from feature_repo.online import read_contents, read_subscriber
@@ -62,6 +63,27 @@ def test_a_title_comes_with_what_is_foreseen_of_it(client: TestClient) -> None:
         start = 1 / (1 + np.exp(-item["score"]))
         assert item["chances"] == {"start": pytest.approx(start, rel=1e-4), "finish": 0.5, "comes_back": None}
     assert all(item["chances"] is None for item in ask(client)["items"])
+
+
+def test_a_list_is_for_the_device_that_it_is_shown_on(house: Settings, house_db: Connection[DictRow]) -> None:
+    version = "20260308T120000-00000003"
+    world.write_artefact(house.models_dir, version, tower=world.DeviceTower)
+    world.promote(house_db, version)
+
+    def genres_on(**query: object) -> set[str]:
+        answer = ask(client, subscriber_id=world.COMEDY_LOVER, count=8, **query)
+        assert answer["model_version"] == version
+        return {world.genre_of(content_id) for content_id in ids(answer)}
+
+    with TestClient(create_app(house)) as client:
+        assert genres_on() == genres_on(device_type="web") == {"comedy"}
+        assert genres_on(device_type="connected_tv") == {"drama"}
+        on_television = {"subscriber_id": world.COMEDY_LOVER, "device_type": "connected_tv"}
+        page = client.get("/v1/homepage", params=on_television).json()
+        assert {world.genre_of(content_id) for content_id in ids(page["rails"][0])} == {"drama"}
+        refused = client.get("/v1/recommendations", params={"device_type": "fridge"})
+        assert refused.status_code == 422
+        assert "'web', 'mobile' or 'connected_tv'" in refused.text
 
 
 def test_a_version_of_before_probabilities_is_served_in_its_order(artefact: Artefact, tmp_path: Path) -> None:
@@ -130,7 +152,7 @@ def test_an_abandoned_title_explains_nothing(house: Settings, house_db: Connecti
     world.put_online(house, "again")
     recommender = open_recommender(house)
     try:
-        items = recommender.recommend(world.DRAMA_LOVER, 10, "homepage", world.NOW).items
+        items = recommender.recommend(Visitor(world.DRAMA_LOVER), 10, "homepage", world.NOW).items
         assert {item.reason for item in items} <= {f"because you watched {world.title_of(c)}" for c in ("c01", "c03")}
     finally:
         recommender.close()
@@ -238,7 +260,7 @@ def test_a_model_with_an_index_gives_the_same_list(house: Settings, subscriber_i
     def lists() -> tuple[bool, list[tuple[str, float | None, str]]]:
         recommender = open_recommender(house)
         try:
-            recommendation = recommender.recommend(subscriber_id, 30, "homepage", world.NOW)
+            recommendation = recommender.recommend(Visitor(subscriber_id), 30, "homepage", world.NOW)
             assert recommender.snapshot.artefact is not None
             items = [(item.content_id, item.score, item.reason) for item in recommendation.items]
             return recommender.snapshot.artefact.nearest.is_exact, items
@@ -277,7 +299,9 @@ def test_the_tower_is_given_the_sequence_that_training_would_give_it(artefact: A
         return torch.zeros((1, 4))
 
     seconds, fractions = tuple(range(len(history))), tuple(0.5 / (n + 1) for n in range(len(history)))
-    replace(artefact, _tower=tower).subscriber_embedding(History(tuple(history), fractions, seconds), {}, world.NOW)
+    replace(artefact, _tower=tower).subscriber_embedding(
+        History(tuple(history), fractions, seconds), {}, None, world.NOW
+    )
     expected = towers.padded(
         _as_training_has_it(artefact, history).newest(world.SEQUENCE_LENGTH), world.SEQUENCE_LENGTH
     )
@@ -292,6 +316,7 @@ def _as_training_has_it(artefact: Artefact, history: list[str]) -> Histories:
         np.array([world.CONTENT_IDS.index(name) + 1 for _, name in known], dtype=np.int32),
         np.array([n * SECOND for n, _ in known], dtype=np.int64),
         np.array([0.5 / (n + 1) for n, _ in known], dtype=np.float32),
+        np.zeros(len(known), dtype=np.int8),
         np.array([0, len(known)]),
         np.zeros((1, 1), dtype=np.int64),
     )

@@ -26,6 +26,7 @@ from feature_repo.nearest import Nearest
 from feature_repo.profile_codes import PROFILES, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
 from feature_repo.store import apply_definitions
+from feature_repo.tower_inputs import TOWER_INPUTS
 from marquee.settings import Settings
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -233,8 +234,11 @@ def put_online(settings: Settings, run_key: str = "test") -> None:
     materialize(run_key, NOW, settings)
 
 
-class _Tower(nn.Module):
-    """Mean of the embeddings of what was consumed."""
+class LoneTower(nn.Module):
+    """Mean of the embeddings of what was consumed, as a version of before profiles and devices were inputs."""
+
+    codes: ProfileCodes | None = None
+    inputs: tuple[str, ...] = ()
 
     def __init__(self, embeddings: Tensor) -> None:
         super().__init__()
@@ -246,8 +250,8 @@ class _Tower(nn.Module):
         return vectors + 0.0 * (seconds.sum(dim=1) + asked + torch.nan_to_num(fractions).sum(dim=1)).unsqueeze(1)
 
 
-class ProfiledTower(_Tower):
-    """What was consumed, and of whom that is known to be a woman, comedies."""
+class ProfiledTower(LoneTower):
+    """What was consumed, and of whom that is known to be a woman, comedies; of before devices were inputs."""
 
     codes = ProfileCodes({"gender": ("female", "male"), "region": ("north",)})
 
@@ -258,6 +262,20 @@ class ProfiledTower(_Tower):
         comedy[1] = 10.0
         is_female: Tensor = (profiles == 1).any(dim=1, keepdim=True)
         return super().forward(items, seconds, fractions, asked) + is_female * comedy
+
+
+class DeviceTower(ProfiledTower):
+    """The same, and on a connected TV dramas."""
+
+    inputs = TOWER_INPUTS
+
+    def forward(  # type: ignore[override]
+        self, items: Tensor, seconds: Tensor, fractions: Tensor, asked: Tensor, profiles: Tensor, devices: Tensor
+    ) -> Tensor:
+        drama = torch.zeros(self.embed.embedding_dim)
+        drama[0] = 100.0
+        is_television = (devices == 3).unsqueeze(1)
+        return super().forward(items, seconds, fractions, asked, profiles) + is_television * drama
 
 
 class _Ranker(nn.Module):
@@ -280,7 +298,7 @@ def write_artefact(
     model_version: str,
     content_ids: Sequence[str] = CONTENT_IDS,
     ranker: nn.Module | None = None,
-    with_profiles: bool = False,
+    tower: type[LoneTower] = LoneTower,
 ) -> Path:
     """A model directory in the format of docs/ARCHITECTURE.md."""
     count = len(content_ids)
@@ -296,9 +314,11 @@ def write_artefact(
     folder = models_dir / model_version
     side_map = np.zeros((GENRES + 3, 4), dtype=np.float32)
     side_map[7, 0] = side_map[4, 1] = 1.0
-    tower = (ProfiledTower if with_profiles else _Tower)(torch.from_numpy(embeddings))
-    codes = ProfiledTower.codes if with_profiles else None
-    write_model(folder, content_ids, embeddings, similarity, tower, ranker or _Ranker(), side_map=side_map, codes=codes)
+    made = tower(torch.from_numpy(embeddings))
+    write_model(
+        folder, content_ids, embeddings, similarity, made, ranker or _Ranker(),
+        side_map=side_map, codes=tower.codes, inputs=tower.inputs,
+    )  # fmt: skip
     return folder
 
 
@@ -313,6 +333,7 @@ def write_model(
     candidate_count: int = CANDIDATE_COUNT,
     side_map: np.ndarray | None = None,
     codes: ProfileCodes | None = None,
+    inputs: tuple[str, ...] = (),
 ) -> None:
     """`folder` as training would write it, but for what only evaluation reads."""
     folder.mkdir(parents=True)
@@ -334,6 +355,8 @@ def write_model(
     if codes is not None:
         codes.save(folder / PROFILES)
         example.append(torch.zeros((2, codes.width), dtype=torch.int64))
+    if "devices" in inputs:
+        example.append(torch.zeros(2, dtype=torch.int64))
     exported = torch.export.export(tower.eval(), tuple(example), dynamic_shapes=({0: batch},) * len(example))
     torch.export.save(exported, folder / "user_tower.pt2")
     exported = torch.export.export(ranker.eval(), (torch.zeros((3, len(NAMES))),), dynamic_shapes=({0: candidates},))
@@ -341,7 +364,7 @@ def write_model(
     files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     manifest = {
         "model_version": folder.name, "sequence_length": sequence_length, "embedding_size": embeddings.shape[1],
-        "ranker_features": list(NAMES), "candidate_count": candidate_count, "files": files,
+        "ranker_features": list(NAMES), "tower_inputs": inputs, "candidate_count": candidate_count, "files": files,
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
