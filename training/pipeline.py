@@ -344,8 +344,10 @@ def _parameters(settings: Settings) -> dict[str, int | float | str]:
     """Of the towers and of the re-ranker, as their files say."""
     ranking = read_ranker_config(settings.ranker_file).model_dump()
     towers = read_config(settings.two_tower_file).model_dump()
+    larger = towers.pop("larger") or {}
     return {
         **{name: ", ".join(value) if isinstance(value, tuple) else value for name, value in towers.items()},
+        **{f"larger_{name}": value for name, value in larger.items()},
         **{f"ranker_{name}": value for name, value in ranking.items()},
     }
 

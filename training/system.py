@@ -94,6 +94,7 @@ def fit_system(
         checkpoints: a folder in which a run that was broken off leaves its towers, and finds them again.
     """
     torch.manual_seed(seed)
+    config = config.sized(len(split.train.items))
     retriever = TwoTower(contents, config, split.train.profile_size)
     schedule = Schedule(
         config.temporal_epochs if split.protocol == "temporal" else config.epochs,

@@ -42,6 +42,15 @@ class TowerConfigError(MarqueeError):
 _FILE = ConfigFile("MARQUEE_TWO_TOWER_FILE", "training/two_tower.yml", TowerConfigError)
 
 
+class LargerTowers(Strict):
+    """What takes the place of a TowerConfig's values where there is more to learn from."""
+
+    from_interactions: int = Field(ge=1)
+    embedding_size: int = Field(ge=4)
+    dropout: float = Field(ge=0, lt=1)
+    epochs: int = Field(ge=1)
+
+
 class TowerConfig(Strict):
     """Sizes and the schedule of training; two_tower.yml says what each is, and has the values in use."""
 
@@ -64,12 +73,20 @@ class TowerConfig(Strict):
     profile_columns: tuple[ProfileColumn, ...] = PROFILE_COLUMNS
     mixed_precision: bool = True
     embedding_tables: Literal["local", "sharded"] = "local"
+    larger: LargerTowers | None = None
 
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
-        if self.embedding_size % self.head_count:
-            raise ValueError(f"embedding_size {self.embedding_size} is no multiple of head_count {self.head_count}")
+        for of in (self, self.larger):
+            if of is not None and of.embedding_size % self.head_count:
+                raise ValueError(f"embedding_size {of.embedding_size} is no multiple of head_count {self.head_count}")
         return self
+
+    def sized(self, interaction_count: int) -> Self:
+        """The values for as many interactions to learn from."""
+        if self.larger is None or interaction_count < self.larger.from_interactions:
+            return self
+        return self.model_copy(update=self.larger.model_dump(exclude={"from_interactions"}))
 
 
 def read_config(path: Path) -> TowerConfig:

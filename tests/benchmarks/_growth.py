@@ -146,7 +146,7 @@ def measure(path: Path) -> None:
     torch.manual_seed(_SEED)
     config = read_config(settings.two_tower_file)
     with _stage("towers") as done:
-        towers = TwoTower(log.contents, config)
+        towers = TwoTower(log.contents, config.sized(len(split.train.items)))
         done(BATCHES, _fit(towers, split.train.histories()))
     with _stage("relations") as done:
         Relations.of(split.train, len(log.item_ids))

@@ -128,7 +128,7 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
         read_interactions(tmp_path / "text.parquet")
     with pytest.raises(ColumnFileError, match="there is no such file"):
         read_interactions(tmp_path / "none.parquet")
-    with pytest.raises(ColumnFileError, match="user_id '7' and .* such as 3; write both"):
+    with pytest.raises(ColumnFileError, match=r"user_id '7' and .* such as 3; write both"):
         read_interactions(log, users_path=_write(tmp_path, "users", {"user_id": ["7"], "plan": ["premium"]}))
     with pytest.raises(ColumnFileError, match="content_type 'film' is none of video, article, podcast"):
         read_interactions(log, _write(tmp_path, "content", {"item_id": ["a"], "content_type": ["film"]}))

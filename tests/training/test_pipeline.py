@@ -213,7 +213,10 @@ def test_another_ranker_file_makes_another_version(run: Run, tmp_path: Path) -> 
 
 def test_processes_that_torchrun_starts_make_one_version_as_good_as_that_of_one(run: Run, tmp_path: Path) -> None:
     narrow = tmp_path / "towers.yml"
-    narrow.write_text("embedding_size: 32\nepochs: 8\ntemporal_epochs: 2\nembedding_tables: sharded\n")
+    narrow.write_text(
+        "temporal_epochs: 2\nembedding_tables: sharded\n"
+        "larger: {from_interactions: 100, embedding_size: 32, dropout: 0.3, epochs: 8}\n"
+    )
     assert run.settings.database_url is not None
     said = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
@@ -226,6 +229,7 @@ def test_processes_that_torchrun_starts_make_one_version_as_good_as_that_of_one(
     (version,) = [line for line in said.stdout.splitlines() if line.startswith("2026")]
     assert version != run.version
     shared = Run(run.settings, version)
+    assert shared.manifest.embedding_size == 32
     assert _figure(shared, "loo", "two_tower") > 1.5 * _figure(shared, "loo", "popularity")
     with database.connect(run.settings) as connection:
         rows = connection.execute("select model_version from ops.model_versions").fetchall()

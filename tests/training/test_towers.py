@@ -178,6 +178,19 @@ def test_the_file_in_use_is_read(tmp_path: Path) -> None:
     assert towers.read_config(path) == TowerConfig(embedding_size=32, epochs=3)
 
 
+_LARGER = "larger: {from_interactions: 1000, embedding_size: 32, dropout: 0.0, epochs: 4}"
+
+
+def test_a_larger_log_has_larger_towers(tmp_path: Path) -> None:
+    path = tmp_path / "own.yml"
+    path.write_text(f"embedding_size: 16\nlearning_rate: 0.002\n{_LARGER}\n")
+    config = towers.read_config(path)
+    assert config.sized(999) == config
+    sized = config.sized(1_000)
+    assert (sized.embedding_size, sized.dropout, sized.epochs, sized.learning_rate) == (32, 0.0, 4, 0.002)
+    assert TowerConfig().sized(10**9) == TowerConfig()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -185,6 +198,8 @@ def test_the_file_in_use_is_read(tmp_path: Path) -> None:
         ("dropout: 1.5", "dropout: .*less than 1, found 1.5"),
         ("layers: 3", "layers: .*not permitted, found 3"),
         ("embedding_size: 9", "embedding_size 9 is no multiple of head_count 2"),
+        (_LARGER.replace("32", "31"), "embedding_size 31 is no multiple of head_count 2"),
+        ("larger: {embedding_size: 32}", "larger.from_interactions: Field required"),
         ("a: [", "is no YAML"),
     ],
 )
