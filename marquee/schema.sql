@@ -163,8 +163,23 @@ create table if not exists ops.model_promotions (
     promotion_id bigint generated always as identity primary key,
     model_version text not null references ops.model_versions,
     promoted_at timestamptz not null,
-    reason text not null
+    reason text not null,
+    -- of a roll-back: the version that stopped serving; none of the next goes back to it
+    rolled_back_from text references ops.model_versions
 );
+-- of a table of before, where the reason alone said so
+do $$
+begin
+    if not exists (
+        select from information_schema.columns
+        where table_schema = 'ops' and table_name = 'model_promotions' and column_name = 'rolled_back_from'
+    ) then
+        alter table ops.model_promotions add column rolled_back_from text references ops.model_versions;
+        update ops.model_promotions set rolled_back_from = versions.model_version from ops.model_versions as versions
+        where reason = 'rolled back from ' || versions.model_version;
+    end if;
+end
+$$;
 
 -- What a training run found of its version, by step; a figure without a threshold is only told.
 create table if not exists ops.model_checks (

@@ -3,6 +3,7 @@
 In and out: ops.model_versions and ops.model_promotions; the artefacts lie under the models folder.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,9 +12,10 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
-from training.manifest import CARD
+from training.manifest import CARD, MANIFEST
 
 
 class RegistryError(MarqueeError):
@@ -126,6 +128,11 @@ def ndcg(connection: Connection[DictRow], model_version: str) -> dict[tuple[str,
     }
 
 
+def deciding(connection: Connection[DictRow]) -> AbstractContextManager[None]:
+    """Be the only one who decides which version serves, until the transaction ends; waits for who does."""
+    return database.exclusive(connection, "marquee.models")
+
+
 def promote(
     connection: Connection[DictRow], model_version: str, now: datetime, reason: str, settings: Settings
 ) -> bool:
@@ -134,33 +141,40 @@ def promote(
     Raises:
         RegistryError: the version is not registered or its artefact is gone.
     """
-    find(connection, model_version)
-    if not (artefact_dir(model_version, settings) / "manifest.json").exists():
-        raise RegistryError(f"the artefact of {model_version!r} is gone from {settings.models_dir}; train it again")
-    if champion(connection) == model_version:
-        return False
-    connection.execute(
-        "insert into ops.model_promotions (model_version, promoted_at, reason) values (%s, %s, %s)",
-        (model_version, now, reason),
-    )
-    return True
+    with deciding(connection):
+        _assert_can_serve(connection, model_version, settings)
+        if champion(connection) == model_version:
+            return False
+        _serve(connection, model_version, now, reason)
+        return True
 
 
 def roll_back(connection: Connection[DictRow], now: datetime, settings: Settings) -> str:
     """Make the champion's predecessor serve again and return it.
 
+    A version that was itself rolled back from is none, unless it was promoted anew since: rolling back again goes
+    further back.
+
     Raises:
-        RegistryError: there was no other champion before.
+        RegistryError: there was no other champion before, or its artefact is gone.
     """
-    serving = champion(connection)
-    row = connection.execute(
-        "select model_version from ops.model_promotions where model_version <> %s order by promotion_id desc limit 1",
-        (serving,),
-    ).fetchone()
-    if serving is None or row is None:
-        raise RegistryError("no version served before the present one, so there is none to go back to")
-    promote(connection, row["model_version"], now, f"rolled back from {serving}", settings)
-    return str(row["model_version"])
+    with deciding(connection):
+        serving = champion(connection)
+        row = connection.execute(
+            "select model_version from ops.model_promotions as promoted where model_version <> %s and not exists ("
+            "select from ops.model_promotions as later where later.promotion_id > promoted.promotion_id "
+            "and later.rolled_back_from = promoted.model_version) order by promotion_id desc limit 1",
+            (serving,),
+        ).fetchone()
+        if serving is None or row is None:
+            raise RegistryError(
+                "no other version served before the present one without being rolled back from, so there is none to go "
+                "back to; `marquee models list` shows the versions, `marquee models promote VERSION` makes one serve"
+            )
+        before = str(row["model_version"])
+        _assert_can_serve(connection, before, settings)
+        _serve(connection, before, now, f"rolled back from {serving}", serving)
+        return before
 
 
 def card_path(connection: Connection[DictRow], model_version: str | None, settings: Settings) -> Path:
@@ -182,6 +196,29 @@ def card_path(connection: Connection[DictRow], model_version: str | None, settin
 
 def artefact_dir(model_version: str, settings: Settings) -> Path:
     return settings.models_dir / model_version
+
+
+def _assert_can_serve(connection: Connection[DictRow], model_version: str, settings: Settings) -> None:
+    find(connection, model_version)
+    if not (artefact_dir(model_version, settings) / MANIFEST).exists():
+        raise RegistryError(
+            f"the artefact of {model_version!r} is gone from {settings.models_dir}; train it again, or name another of "
+            "`marquee models list` to `marquee models promote`"
+        )
+
+
+def _serve(
+    connection: Connection[DictRow],
+    model_version: str,
+    now: datetime,
+    reason: str,
+    rolled_back_from: str | None = None,
+) -> None:
+    connection.execute(
+        "insert into ops.model_promotions (model_version, promoted_at, reason, rolled_back_from) "
+        "values (%s, %s, %s, %s)",
+        (model_version, now, reason, rolled_back_from),
+    )
 
 
 def _unknown(model_version: str) -> RegistryError:

@@ -1,7 +1,7 @@
 """The verdict of a training run: promote, hold or reject, with the reasons; and what follows from it.
 
 In: the checks of the run. Out: a row of ops.model_verdicts, and a promotion where the verdict says so. A version that
-was held or rejected is never promoted from here.
+was held or rejected never serves unless somebody names it.
 """
 
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ def publish(run_key: str, now: datetime, settings: Settings) -> bool:
         VerdictError: the run has no verdict.
         registry.RegistryError: the version's artefact is gone.
     """
-    with database.connect(settings) as connection, database.exclusive(connection, "marquee.models"):
+    with database.connect(settings) as connection, registry.deciding(connection):
         verdict = of_run(connection, run_key)
         row = connection.execute(
             "select published_at from ops.model_verdicts where run_key = %s", (run_key,)
@@ -108,6 +108,36 @@ def publish(run_key: str, now: datetime, settings: Settings) -> bool:
             return False
         connection.execute("update ops.model_verdicts set published_at = %s where run_key = %s", (now, run_key))
         return registry.promote(connection, verdict.model_version, now, verdict.reasons[0], settings)
+
+
+def promote_by_hand(
+    connection: Connection[DictRow],
+    model_version: str,
+    now: datetime,
+    reason: str,
+    settings: Settings,
+    *,
+    although_rejected: bool = False,
+) -> bool:
+    """Make a version serve that somebody chose; False when it does already.
+
+    One whose newest verdict is to reject has to be insisted on.
+
+    Raises:
+        VerdictError: the newest verdict on it is to reject, and nobody insists.
+        registry.RegistryError: the version is not registered or its artefact is gone.
+    """
+    with registry.deciding(connection):
+        verdict = newest_of(connection, model_version)
+        if verdict is None or verdict.verdict != "reject":
+            return registry.promote(connection, model_version, now, reason, settings)
+        if not although_rejected:
+            raise VerdictError(
+                f"{model_version!r} was rejected by the run {verdict.run_key!r}: {'; '.join(verdict.reasons)}. Choose "
+                "another of `marquee models list`, or, if it is to serve all the same, say "
+                f"`marquee models promote {model_version} --although-rejected`"
+            )
+        return registry.promote(connection, model_version, now, f"{reason}, although rejected", settings)
 
 
 def of_run(connection: Connection[DictRow], run_key: str) -> ModelVerdict:

@@ -75,21 +75,26 @@ def show(model_version: str) -> None:
 def promote(
     model_version: str,
     reason: Annotated[str, typer.Option(help="Kept with the promotion.")] = "promoted by hand",
+    although_rejected: Annotated[
+        bool, typer.Option("--although-rejected", help="Also where the newest verdict on it is to reject.")
+    ] = False,
 ) -> None:
-    """Make a version serve, whatever the gate said."""
+    """Make a version serve; one that the gate rejected only with --although-rejected."""
     from marquee import clock, database
     from marquee.settings import load_settings
-    from training import registry, tracking
+    from training import tracking, verdicts
 
     with database.connect() as connection:
-        is_new = registry.promote(connection, model_version, clock.utc_now(), reason, load_settings())
+        is_new = verdicts.promote_by_hand(
+            connection, model_version, clock.utc_now(), reason, load_settings(), although_rejected=although_rejected
+        )
     tracking.try_sync(load_settings())
     console.print(f"{model_version} {'serves now' if is_new else 'served already'}")
 
 
 @models.command()
 def rollback() -> None:
-    """Make the champion's predecessor serve again."""
+    """Make the champion's predecessor serve again; once more goes further back."""
     from marquee import clock, database
     from marquee.settings import load_settings
     from training import registry, tracking
