@@ -8,12 +8,14 @@ sections is that of Mitchell et al. 2019, "Model Cards for Model Reporting" (arX
 import inspect
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from types import ModuleType
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from feature_repo.candidates import FRESH_DAYS, FRESH_SHARE, TRENDING_SHARE
 from training import charts, ranker, towers
 from training.charts import Interval, LossPoint
 from training.evaluation import K, MetricRow
@@ -99,7 +101,10 @@ def render(
     )  # fmt: skip
     environment.filters["words"] = _words
     environment.globals["small_interval"] = charts.small_interval
+    environment.filters["listed"] = _listed
     known = [row for row in segments.rows if row.value is not None]
+    # of the ranker's inputs none is about the person
+    personal_inputs = [name for name in str(manifest.parameters["profile_columns"]).split(", ") if name]
     return environment.get_template("model_card.html.j2").render(
         manifest=manifest,
         data=data,
@@ -108,7 +113,11 @@ def render(
         qualities=_qualities(metrics),
         headline=_headline(metrics),
         foreseen=_foreseen(metrics),
-        personal_inputs=[name for name in ATTRIBUTES if any(name in feature for feature in manifest.ranker_features)],
+        personal_inputs=personal_inputs,
+        other_attributes=[name for name in ATTRIBUTES if name not in personal_inputs],
+        trending_count=round(manifest.candidate_count * TRENDING_SHARE),
+        fresh_count=round(manifest.candidate_count * FRESH_SHARE),
+        fresh_days=FRESH_DAYS,
         descriptions=[_description(module) for module in (towers, ranker)],
         dimensions=_by_dimension(segments.rows),
         top=max((row.high or 0.0 for row in known), default=1.0),
@@ -153,7 +162,7 @@ def _foreseen(metrics: list[MetricRow]) -> list[tuple[str, str, dict[str, float]
 
 
 def _headline(metrics: list[MetricRow]) -> dict[str, MetricRow]:
-    """The served system's figures on the protocol that the segments are of."""
+    """The re-ranker's figures on the protocol that the segments are of."""
     return {row.metric: row for row in metrics if (row.protocol, row.model, row.k) == (PROTOCOL, MODEL, K)}
 
 
@@ -167,6 +176,12 @@ def _by_dimension(rows: list[SegmentRow]) -> dict[str, list[SegmentRow]]:
 def _words(name: str) -> str:
     """A name of the warehouse for people: `age_band` as "age band", `25_34` as "25 to 34"."""
     return re.sub(r"(?<=\d)_(?=\d)", " to ", name).replace("_", " ")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names of the warehouse in a sentence: "age band, gender and region"."""
+    *first, last = map(_words, names)
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _description(module: ModuleType) -> str:

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, expect
 
+from feature_repo.profile_codes import PROFILE_COLUMNS
+from marquee.settings import Settings
 from tests.training.versions import NOW
 from training import charts
 from training.charts import LossPoint
 from training.evaluation import MetricRow
 from training.manifest import Manifest
 from training.model_card import DataSummary, render
+from training.pipeline import _parameters
 from training.segments import SegmentRow, Segments
 
 _SVG = "{http://www.w3.org/2000/svg}"
@@ -33,7 +36,11 @@ _SEGMENTS = Segments(
 )
 
 
-def _card(data: DataSummary = _DATA, revision: str | None = "c0ffee-dirty") -> str:
+def _card(
+    data: DataSummary = _DATA,
+    revision: str | None = "c0ffee-dirty",
+    profile_columns: str = "age_band, gender, occupation, region",
+) -> str:
     metrics = (
         [
             MetricRow(protocol, model, metric, 10, value, value - 0.01, value + 0.01, 903)
@@ -54,7 +61,10 @@ def _card(data: DataSummary = _DATA, revision: str | None = "c0ffee-dirty") -> s
     manifest = Manifest(
         model_version="20261124T110000-0badcafe", trained_at=NOW, data_from=NOW - timedelta(days=200), data_until=NOW,
         code_version="0123456789ab", source_revision=revision, run_key="scheduled__1", seed=7,
-        parameters={"embedding_size": 64, "ranker_finish_share": 0.9, "ranker_return_days": 7},
+        parameters={
+            "embedding_size": 64, "profile_columns": profile_columns, "ranker_finish_share": 0.9,
+            "ranker_return_days": 7,
+        },
         sequence_length=50, embedding_size=64, ranker_features=("popularity_7d",),
         candidate_count=100, files={},
     )  # fmt: skip
@@ -76,6 +86,48 @@ def test_it_says_where_it_fails_and_how_to_make_it_again() -> None:
     assert "uneven: below 0.8" in card
     assert "git checkout c0ffee MARQUEE_SEED=7 marquee models train --as-of 2026-11-24T12:00:00+00:00" in card
     assert "git checkout" not in _card(revision=None)
+
+
+@pytest.mark.parametrize(
+    ("profile_columns", "said", "without_history"),
+    [
+        (
+            "age_band, gender, occupation, region",
+            "the subscriber tower reads age band, gender, occupation and region, as they were when it was trained, and "
+            "as they are at a request; a value of too few subscribers counts as unknown. Plan and lifecycle stage are "
+            "no inputs of the model. All of them",
+            "gets a list by age band, gender, occupation and region alone, as far as they are known",
+        ),
+        (
+            "region",
+            "the subscriber tower reads region, as they were",
+            "gets a list by region alone, as far as they are known",
+        ),
+        (
+            "",
+            "<p>Age band, gender, region, plan, lifecycle stage and occupation are no inputs of the model. All of them",
+            "gets what is popular.</li>",
+        ),
+    ],
+)
+def test_it_says_what_of_a_profile_is_an_input(profile_columns: str, said: str, without_history: str) -> None:
+    card = " ".join(_card(profile_columns=profile_columns).split())
+    assert said in card
+    assert f"A subscriber without history {without_history}" in card
+    assert ("the subscriber tower reads" in card) is bool(profile_columns)
+
+
+def test_the_profile_columns_as_shipped_are_those_that_it_names(settings: Settings) -> None:
+    assert str(_parameters(settings)["profile_columns"]).split(", ") == list(PROFILE_COLUMNS)
+
+
+def test_it_says_what_joins_the_candidates_and_what_comes_after_the_order() -> None:
+    card = " ".join(_card().split())
+    assert (
+        "100 candidates. Up to 50 of the last seven days' most consumed and 25 of the newest of the last 7 days" in card
+    )
+    assert "composed from that order afterwards (<code>docs/list-rules.md</code>" in card
+    assert "the system that serves" not in card
 
 
 def test_it_says_how_true_the_probabilities_are_of_what_it_foresees() -> None:
