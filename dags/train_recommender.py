@@ -14,13 +14,16 @@ from pipeline_assets import CHAMPION_MODEL, RETRAINING_WANTED, TASK_DEFAULTS, at
 
 from marquee.settings import load_settings
 
+# of a large log it takes hours, where every other task takes minutes
+_TRAINING_TIMEOUT = timedelta(hours=load_settings().training_timeout_hours)
+
 
 @dag(
     schedule=AssetOrTimeSchedule(timetable=at("0 2 * * 0"), assets=[RETRAINING_WANTED]),
     catchup=False,
     max_active_runs=1,
     default_args={**TASK_DEFAULTS, "owner": "ml-engineering"},
-    dagrun_timeout=timedelta(hours=6),
+    dagrun_timeout=_TRAINING_TIMEOUT + timedelta(hours=6),
     tags=["training", "weekly"],
     doc_md=__doc__,
 )
@@ -32,7 +35,7 @@ def train_recommender():
 
         pipeline.build_training_set(dag_run.run_id, dag_run.run_after, load_settings())
 
-    @task
+    @task(execution_timeout=_TRAINING_TIMEOUT)
     def train_models(dag_run=None):
         """Fit retriever and re-ranker on both splits, then take everything in."""
         from training import pipeline

@@ -171,6 +171,13 @@ class Settings(BaseSettings):
         description="How lists are composed, and what may not be on them; serving reads it anew when it changes.",
     )
     torch_threads: int = Field(2, alias="MARQUEE_TORCH_THREADS", description="CPU threads of a training run.")
+    training_timeout_hours: float = Field(
+        12.0,
+        alias="MARQUEE_TRAINING_TIMEOUT_HOURS",
+        gt=0,
+        description="How long the task `train_models` of `train_recommender` may take; a retry goes on from the last "
+        "epoch.",
+    )
     mlflow_tracking_uri: SecretStr | None = Field(
         None,
         alias="MARQUEE_MLFLOW_TRACKING_URI",
