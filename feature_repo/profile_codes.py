@@ -22,7 +22,8 @@ PROFILES = "profile_codes.json"
 # a value of fewer subscribers tells of persons, not of a group
 _LEAST_SUBSCRIBERS = 20
 _UNKNOWN = "unknown"
-# what may be known: what does not change, so that it is never known too early
+# what may be known: what changes seldom. Training has it as it is now, of a past day, too; what changes often, such as
+# the plan, it would know before it was so
 ProfileColumn = Literal["age_band", "gender", "occupation", "region"]
 PROFILE_COLUMNS: tuple[ProfileColumn, ...] = get_args(ProfileColumn)
 

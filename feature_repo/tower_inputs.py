@@ -49,7 +49,10 @@ def inputs_of(named: Collection[str], files: Collection[str]) -> tuple[str, ...]
         ValueError: one of them is not known.
     """
     if unknown := sorted(set(named) - set(TOWER_INPUTS)):
-        raise ValueError(f"its tower wants {', '.join(unknown)}, which is not known now")
+        raise ValueError(
+            f"its tower wants {', '.join(unknown)}, which is not known now; use the release that made it, or train "
+            "again with this one"
+        )
     if named:
         return tuple(named)
     return (*_FIRST_INPUTS, "profiles") if PROFILES in files else _FIRST_INPUTS

@@ -129,7 +129,8 @@ class ServedModel:
             manifest = Manifest.model_validate_json((folder / MANIFEST).read_text())
             if unknown := sorted(set(manifest.ranker_features) - set(NAMES)):
                 raise ServedModelError(
-                    f"the ranker of {folder.name} wants {', '.join(unknown)}, which is not known now"
+                    f"the ranker of {folder.name} wants {', '.join(unknown)}, which is not known now; use the release "
+                    "that made it, or train again with this one"
                 )
             content_ids = json.loads((folder / "content_ids.json").read_text())
             return cls(

@@ -70,7 +70,7 @@ def read_interactions(
             `title` and `text`, `published_at` (as timestamps are), and `content_type` (video, article or podcast; video
             unless said).
         users_path: `user_id`, and properties by which figures are shown.
-        profile_columns: which of these the models may know, for they do not change; those that are not there are none.
+        profile_columns: which of these the models may know, for they change seldom; those that are not there are none.
 
     Raises:
         ColumnFileError: a column is missing, a value is none, or a timestamp is no moment.

@@ -11,7 +11,7 @@ def test_a_version_takes_what_its_manifest_names_and_an_old_one_what_there_was()
     assert inputs_of(TOWER_INPUTS, [PROFILES]) == TOWER_INPUTS
     assert inputs_of((), []) == ("items", "moments", "completions", "asked")
     assert inputs_of((), [PROFILES, "ranker.pt2"]) == ("items", "moments", "completions", "asked", "profiles")
-    with pytest.raises(ValueError, match="its tower wants weather, which is not known now"):
+    with pytest.raises(ValueError, match="its tower wants weather, which is not known now; use the release"):
         inputs_of(("items", "weather"), [])
     assert chosen(("asked", "items"), {"items": 1, "profiles": 2, "asked": 3}) == [3, 1]
 
