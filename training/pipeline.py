@@ -22,7 +22,7 @@ from feature_repo import candidates, content_text, content_tower, profile_codes,
 from feature_repo.present import present_subscriber_features
 from feature_repo.profile_codes import PROFILE_COLUMNS, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
-from feature_repo.store import open_store
+from feature_repo.store import close_store, open_store
 from feature_repo.tower_inputs import TOWER_INPUTS
 from marquee import database
 from marquee.errors import MarqueeError
@@ -128,8 +128,14 @@ def train_models(run_key: str, settings: Settings) -> str:
     interactions, contents = dataset.read_frames(real, content_frame, profiles, codes)
     everything, _ = dataset.read_frames(frame, content_frame, profiles, codes)
     told = replace(interactions, completions=real["watched_fraction"].to_numpy(dtype=np.float32))
-    features = CleanedFeatures.of(StoredFeatures(open_store(settings), contents), sifted, content_frame)
-    trained = _fit_everything(interactions, everything, told, impressions, contents, codes, features, folder, settings)
+    store = open_store(settings)
+    try:
+        features = CleanedFeatures.of(StoredFeatures(store, contents), sifted, content_frame)
+        trained = _fit_everything(
+            interactions, everything, told, impressions, contents, codes, features, folder, settings
+        )
+    finally:
+        close_store(store)
     if is_first_process():
         draft = folder / "trained.draft"
         with draft.open("wb") as file:

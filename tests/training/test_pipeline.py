@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from psycopg import Connection
+from psycopg.rows import DictRow
 from pydantic import SecretStr
 
 from feature_repo import materialization, store
@@ -25,6 +27,7 @@ from ingestion.data_import import import_directory
 from marquee import database, dbt_runner
 from marquee.settings import Settings
 from tests.training.marts import make_interactions
+from tests.waiting import wait_until
 from training import dataset, export, gate, pipeline, registry, shown_lists, system, verdicts
 from training.champion import ServedModel, same_window
 from training.checks import STEPS
@@ -323,6 +326,30 @@ def test_a_run_on_the_same_data_finds_the_version_that_is_there(run: Run, monkey
         assert registry.versions(connection) == before
 
 
+def test_a_training_gives_its_connections_back_even_if_it_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(interactions: dataset.Interactions, *others: object) -> None:
+        _, _, _, _, _, features, _, _ = others
+        assert isinstance(features, StoredFeatures)
+        assert features.subscribers(dataset.leave_last_out(interactions))
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(pipeline, "_fit_everything", fail)
+    pipeline.build_training_set("fails", NOW, run.settings)
+    with database.connect(run.settings) as connection:
+        connection.autocommit = True
+        before = _connections(connection)
+        # what it knows keeps the store alive
+        with pytest.raises(RuntimeError, match="out of memory") as failure:
+            pipeline.train_models("fails", run.settings.model_copy(update={"seed": 8}))
+        wait_until(lambda: _connections(connection) <= before, 10, f"closing what {failure.value} left open")
+
+
+def _connections(connection: Connection[DictRow]) -> set[int]:
+    """Process numbers of the server's own processes for the connections to this database."""
+    rows = connection.execute("select pid from pg_stat_activity where datname = current_database()").fetchall()
+    return {row["pid"] for row in rows}
+
+
 def test_an_export_that_dies_half_way_leaves_no_version_and_the_next_one_completes(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -466,7 +493,14 @@ def test_the_gate_judges_the_version(run: Run, earlier: Run) -> None:
     for step in STEPS:
         gate.check_version(step, "run-1", run.version, run.settings)
     verdict = verdicts.decide("run-1", run.version, NOW, run.settings)
-    assert verdict.champion_version == earlier.version
-    assert verdicts.publish("run-1", NOW, run.settings) is (verdict.verdict == "promote")
+    # it finds everybody's next step, as the champion did, and on the calendar more than popularity does; its sixty
+    # people are in no two groups that could be compared
+    assert (verdict.champion_version, verdict.verdict) == (earlier.version, "promote"), verdict.reasons
+    assert ["item_knn's" in reason or "popularity's" in reason for reason in verdict.reasons] == [True, True, False]
+    assert "each on its own: ndcg@10" in verdict.reasons[2]
+    assert verdicts.publish("run-1", NOW, run.settings) is True
+    with database.connect(run.settings) as connection:
+        assert registry.champion(connection) == run.version
+    assert verdicts.publish("run-1", NOW, run.settings) is False
     pipeline.clean_up("run-1", run.settings)
     assert not (run.settings.models_dir / ".work" / "run-1").exists()
