@@ -14,6 +14,8 @@ Step = Literal["batch", "quality", "fairness", "champion"]
 # from the best on: the worst of a run's decides
 Outcome = Literal["pass", "warn", "hold", "reject"]
 
+# the metric of the checks that compare how even a version and the champion are
+EVENNESS = "ndcg_ratio_difference"
 STEPS: tuple[Step, ...] = get_args(Step)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 

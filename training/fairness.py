@@ -66,6 +66,26 @@ class GroupRatio:
 
 
 @dataclass(frozen=True)
+class RatioChange:
+    """The ratio of one attribute's lowest to highest group of two versions, of the same subscribers.
+
+    Attributes:
+        ours, theirs: the ratio of each.
+        low, high: 95% of the difference, ours less theirs.
+    """
+
+    attribute: Attribute
+    ours: float
+    theirs: float
+    low: float
+    high: float
+
+    @property
+    def difference(self) -> float:
+        return self.ours - self.theirs
+
+
+@dataclass(frozen=True)
 class NotComparable:
     """An attribute of which there is nothing to compare, and why."""
 
@@ -158,6 +178,31 @@ def service_ratio(
     return _group_ratio(attribute, metric, names, means, draws, [len(figures) for figures in of_group])
 
 
+def ratio_change(
+    ours: pd.Series, theirs: pd.Series, attribute: Attribute, column: pd.Series, least: int
+) -> RatioChange | None:
+    """How much less evenly one version serves than another; none where fewer than two groups are large enough.
+
+    The interval is a bootstrap over subscribers within their groups, each drawn with both of its figures, so that what
+    is hard for both versions is no difference between them.
+
+    Args:
+        ours, theirs: (E,) a figure of the same subscribers, in the same order.
+        column: (E,) the group of each, in the order of the figures.
+    """
+    names = judged_groups(column, least)
+    if len(names) < 2:
+        return None
+    groups = column.to_numpy()
+    both = np.stack([ours.to_numpy(), theirs.to_numpy()], axis=1)  # (E, 2)
+    of_group = [both[groups == name] for name in names]
+    generator = np.random.default_rng(0)
+    ratios = _lowest_over_highest(np.array([pairs.mean(axis=0) for pairs in of_group]))  # (2,)
+    draws = _lowest_over_highest(np.array([_bootstrap_means(pairs, generator) for pairs in of_group]))  # (R, 2)
+    low, high = np.quantile(draws[:, 0] - draws[:, 1], [0.025, 0.975])
+    return RatioChange(attribute, float(ratios[0]), float(ratios[1]), float(low), float(high))
+
+
 def coverage_ratio(lists: pd.DataFrame, attribute: Attribute, column: pd.Series, least: int) -> GroupRatio | None:
     """Evenness of how many different contents a group is shown; none where fewer than two groups are large enough.
 
@@ -220,11 +265,18 @@ def _group_ratio(
         name: GroupFigure(float(value), float(low), float(high), size)
         for name, value, low, high, size in zip(names, values, lows, highs, sizes, strict=True)
     }
-    ratio = float(values.min() / values.max()) if values.max() > 0 else 1.0
+    ratio = float(_lowest_over_highest(values))
     pairs = len(names) * (len(names) - 1) / 2
     bounds = np.array([_ratio_bounds(draws[:, one], draws[:, other], 0.025 / pairs) for one, other in _pairs(names)])
     low, high = bounds.min(axis=0)
     return GroupRatio(attribute, metric, by_group, ratio, min(float(low), ratio), float(np.clip(high, ratio, 1.0)))
+
+
+def _lowest_over_highest(values: Values) -> Values:
+    """Of G groups; where nobody gets anything, all get the same.  # (G, ...) -> (...)"""
+    highest = values.max(axis=0)
+    ratios: Values = np.where(highest > 0, values.min(axis=0) / np.maximum(highest, 1e-12), 1.0)
+    return ratios
 
 
 def _pairs(names: list[str]) -> list[tuple[int, int]]:
@@ -239,11 +291,11 @@ def _ratio_bounds(one: Values, other: Values, tail: float) -> tuple[float, float
 
 
 def _bootstrap_means(values: Values, generator: np.random.Generator) -> Values:
-    """Means of resamples of the same size.  # (R,)
+    """Means of resamples of the same size.  # (n,) -> (R,) or (n, 2) -> (R, 2)
 
     Drawn as counts of each distinct value, which is the same and takes no longer for a million subscribers.
     """
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = np.unique(values, axis=0, return_counts=True)
     drawn = generator.multinomial(len(values), counts / len(values), size=_ROUNDS)
     means: Values = drawn @ found / len(values)
     return means

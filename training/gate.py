@@ -1,4 +1,5 @@
-"""What a version must hold to serve: a clean batch, quality beside baselines, fairness, no loss to the champion.
+"""What a version must hold to serve: a clean batch, quality beside baselines, fairness, no loss to the champion of
+quality or evenness.
 
 In: a run's training set, a registered version, the limits of gate.yml. Out: rows of ops.model_checks, a step's at a
 time. A step can run again alone; `training.verdicts` sums them up.
@@ -14,7 +15,7 @@ import structlog
 from marquee import database
 from marquee.settings import Settings
 from training import checks, fairness, poisoning, registry
-from training.checks import Check, Outcome, Step
+from training.checks import EVENNESS, Check, Outcome, Step
 from training.evaluation import K
 from training.metrics import bootstrap_interval
 from training.thresholds import BatchThresholds, FairnessThresholds, Thresholds, load_thresholds
@@ -184,7 +185,12 @@ def check_champion(run: _Run) -> list[Check]:
     window = same_window(run.run_key, run.model_version, serving, champion.data_until, run.settings)
     problem = "" if window.problem is None else f"; it could not be asked again: {window.problem}"
     if len(window.ours) >= limits.least_subscribers:
-        return [_on_same_window(serving, window.ours, window.theirs, window.asked_count, problem, limits.tolerance)]
+        with database.connect(run.settings) as connection:
+            groups = fairness.read_groups(connection, version.trained_at, run.thresholds.fairness)
+        return [
+            _on_same_window(serving, window.ours, window.theirs, window.asked_count, problem, limits.tolerance),
+            *evenness_checks(window.ours, window.theirs, groups, run.thresholds),
+        ]
     few = f"only {len(window.ours)} subscribers can be compared on the same window{problem}; each on its own"
     return [_on_own_windows(serving, ours, theirs, few, limits.tolerance)]
 
@@ -206,6 +212,36 @@ def _on_same_window(
         f"({low:+.4f} to {high:+.4f}){problem}; {_WORDS[outcome]}"
     )
     return Check("champion", f"beside {serving}", f"{_NDCG}_difference", outcome, difference, low, high, limit, detail)
+
+
+def evenness_checks(ours: pd.Series, theirs: pd.Series, groups: pd.DataFrame, thresholds: Thresholds) -> list[Check]:
+    """How evenly a version serves the groups of each attribute beside the champion; what has no two groups is left out.
+
+    Args:
+        ours, theirs: (E,) NDCG of the same subscribers, by subscriber_id.
+        groups: by subscriber_id, a column an attribute.
+    """
+    limits, drop = thresholds.fairness, thresholds.champion.ratio_drop
+    columns = groups.reindex(ours.index).fillna(fairness.UNKNOWN)
+    found = []
+    for attribute, levels in limits.attributes.items():
+        if "ndcg" not in levels:
+            continue
+        change = fairness.ratio_change(ours, theirs, attribute, columns[attribute], limits.least_subscribers)
+        if change is None:
+            continue
+        outcome: Outcome = "hold" if change.high < -drop else "pass"
+        detail = (
+            f"{'' if outcome == 'hold' else 'not '}clearly less even than the champion by {attribute}: the worst "
+            f"served group's {_NDCG} is {change.ours:.2f} of the best served group's, "
+            f"with the champion {change.theirs:.2f}: {change.difference:+.2f} ({change.low:+.2f} to {change.high:+.2f})"
+        )
+        found.append(
+            Check(
+                "champion", attribute, EVENNESS, outcome, change.difference, change.low, change.high, -drop, detail
+            )
+        )  # fmt: skip
+    return found
 
 
 def _on_own_windows(serving: str, ours: registry.Figure, theirs: registry.Figure, few: str, tolerance: float) -> Check:

@@ -69,6 +69,7 @@ class QualityThresholds(Strict):
 
 class ChampionThresholds(Strict):
     tolerance: Share
+    ratio_drop: Share
     least_subscribers: Annotated[int, Field(ge=2)]
 
 

@@ -16,7 +16,7 @@ from marquee import database
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
 from training import checks, registry
-from training.checks import STEPS, Check
+from training.checks import EVENNESS, STEPS, Check
 
 _log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ def sum_up(found: list[Check]) -> tuple[VerdictName, list[str]]:
     for outcome in ("reject", "hold"):
         if reasons := [check.detail for check in found if check.outcome == outcome]:
             return ("reject" if outcome == "reject" else "hold"), reasons
-    reasons = [check.detail for check in found if check.step in ("quality", "champion")]
+    reasons = [check.detail for check in found if check.step in ("quality", "champion") and check.metric != EVENNESS]
     if warned := [check for check in found if check.outcome == "warn" and check.value is not None]:
         names = ", ".join(f"{check.subject} {check.metric.replace('_', ' ')}" for check in warned)
         reasons.append(f"to look at, though nothing that decides: {names}")

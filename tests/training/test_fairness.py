@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training import fairness
-from training.fairness import GroupRatio, coverage_ratio, judge, judged_groups, service_ratio, tenure_bands
+from training.fairness import (
+    GroupRatio,
+    coverage_ratio,
+    judge,
+    judged_groups,
+    ratio_change,
+    service_ratio,
+    tenure_bands,
+)
 from training.thresholds import LeastRatio
 
 LEVELS = LeastRatio(warn=0.8, fail=0.5)
@@ -62,6 +70,39 @@ def test_a_group_that_gets_nothing_is_rejected_and_a_doubtful_one_is_not() -> No
     assert [judge(found, LEVELS) for found in (nothing, doubtful, even)] == ["reject", "warn", "pass"]  # type: ignore[arg-type]
     assert doubtful is not None
     assert doubtful.ratio < LEVELS.fail < doubtful.high
+
+
+def test_the_change_of_a_ratio_is_that_of_the_same_subscribers() -> None:
+    groups = pd.Series(["female"] * 40 + ["male"] * 60 + ["other"] * 9)
+    ours, theirs = (pd.Series([women] * 40 + [0.4] * 60 + [0.0] * 9) for women in (0.2, 0.3))
+    found = ratio_change(ours, theirs, "gender", groups, 30)
+    assert found is not None
+    assert (found.ours, found.theirs) == pytest.approx((0.5, 0.75))
+    assert (found.difference, found.low, found.high) == pytest.approx((-0.25, -0.25, -0.25))
+    assert ratio_change(ours[:40], theirs[:40], "gender", groups[:40], 30) is None
+
+
+def test_what_is_as_hard_for_both_versions_is_no_change() -> None:
+    values = pd.Series(_hits(50, 10) + _hits(50, 30))
+    found = ratio_change(values * 0.5, values, "gender", pd.Series(["female"] * 50 + ["male"] * 50), 30)
+    assert found is not None
+    assert (found.ours, found.theirs) == pytest.approx((1 / 3, 1 / 3))
+    assert (found.low, found.high) == pytest.approx((0.0, 0.0))
+
+
+def test_chance_rarely_makes_a_version_clearly_less_even_and_a_lost_group_nearly_always_does() -> None:
+    numbers = np.random.default_rng(4)
+    groups = pd.Series(["a"] * 400 + ["b"] * 600)
+
+    def held(share: float) -> int:
+        """Of 40 pairs of versions that serve 19%, and `share` of that of the first group."""
+        chances = np.array([0.19 * share] * 400 + [0.19] * 600)
+        pairs = [(numbers.random(1000) < chances, numbers.random(1000) < 0.19) for _ in range(40)]
+        found = [ratio_change(*map(pd.Series, pair), "gender", groups, 30) for pair in pairs]
+        return sum(change is not None and change.high < -0.05 for change in found)
+
+    assert held(1.0) <= 2
+    assert held(0.2) >= 36
 
 
 def test_two_groups_have_the_interval_that_fairlearn_s_bootstrap_gives() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,9 +78,58 @@ def test_the_champion_is_compared_on_the_same_subscribers(
     found = judge("run-2", add_version(warehouse, settings, "next", hit_women=hit, hit_men=hit), settings)
     assert (found.verdict, found.champion_version) == (verdict, "good")
     assert registry.champion(warehouse) == ("next" if verdict == "promote" else "good")
-    (check,) = (check for check in checks.read(warehouse, "run-2") if check.step == "champion")
+    found_beside = {check.subject: check for check in checks.read(warehouse, "run-2") if check.step == "champion"}
+    assert set(found_beside) == {"beside good", "gender"}
+    check, gender = found_beside["beside good"], found_beside["gender"]
+    # both versions serve women and men alike
+    assert (gender.outcome, gender.value) == ("pass", 0.0)
     assert check.value == pytest.approx(hit - 0.5)
     assert "the same 100 subscribers (0 of them newer" in check.detail
+
+
+def _with_limits(settings: Settings, folder: Path, ratio_drop: float = 0.05) -> Settings:
+    """The shipped limits without those of coverage: whoever is served here sees one title, the others many."""
+    shipped = Settings.model_fields["gate_file"].default.read_text()
+    own = folder / "own.yml"
+    own.write_text(
+        shipped.replace("ratio_drop: 0.05", f"ratio_drop: {ratio_drop}").replace(
+            "coverage: {warn: 0.8, fail: 0.5}", "coverage: {warn: 0.0, fail: 0.0}"
+        )
+    )
+    return settings.model_copy(update={"gate_file": own})
+
+
+def test_a_version_that_is_better_and_clearly_less_even_than_the_champion_is_held(
+    warehouse: Connection[DictRow], settings: Settings, tmp_path: Path
+) -> None:
+    settings = _with_limits(settings, tmp_path)
+    judge("run-1", add_version(warehouse, settings, "good"), settings)
+    # 0.4 beside 0.9 is not clearly below the limit of every version, and 0.15 more than the champion's for all together
+    name = add_version(warehouse, settings, "next", hit_women=0.4, hit_men=0.9)
+    found = judge("run-2", name, settings)
+    assert (found.verdict, registry.champion(warehouse)) == ("hold", "good")
+    (reason,) = found.reasons
+    assert reason.startswith(
+        "clearly less even than the champion by gender: the worst served group's ndcg@10 is 0.44 of the best served "
+        "group's, with the champion 1.00: -0.56 ("
+    )
+    warehouse.commit()
+    allowed = judge("run-3", name, _with_limits(settings, tmp_path, ratio_drop=1.0))
+    assert allowed.verdict == "promote"
+    assert not any("less even" in said for said in allowed.reasons)
+
+
+@pytest.mark.parametrize(
+    # the champion's 0.4 beside 0.9 is no limit for who is more even, nor for who is as uneven
+    "hits",
+    [{"hit_women": 0.7, "hit_men": 0.8}, {"hit_women": 0.4, "hit_men": 0.9}],
+)
+def test_a_version_as_even_as_an_uneven_champion_is_promoted(
+    warehouse: Connection[DictRow], settings: Settings, tmp_path: Path, hits: dict[str, float]
+) -> None:
+    settings = _with_limits(settings, tmp_path)
+    judge("run-1", add_version(warehouse, settings, "uneven", hit_women=0.4, hit_men=0.9), settings)
+    assert judge("run-2", add_version(warehouse, settings, "next", **hits), settings).verdict == "promote"
 
 
 def test_a_loss_that_may_be_chance_is_held(warehouse: Connection[DictRow], settings: Settings) -> None:
