@@ -134,7 +134,12 @@ def test_every_protocol_and_model_is_measured_with_its_interval(run: Run) -> Non
     rows = json.loads((run.folder / "evaluation" / "metrics.json").read_text())
     measured = {(row["protocol"], row["model"]) for row in rows if row["metric"] == "ndcg"}
     models = ("popularity", "popularity_7d", "content_based", "item_knn", "ease", "two_tower", "marquee")
+    # as subscribers are shown them, with the weights of the file
+    models = (*models, "marquee_composed")
     assert measured == {(protocol, model) for protocol in ("temporal", "loo") for model in models}
+    assert {name: run.manifest.parameters[f"list_{name}"] for name in ("diversity", "calibration")} == {
+        "diversity": 0.1, "calibration": 0.1
+    }  # fmt: skip
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows if row["metric"] == "ndcg")
 
 
