@@ -233,7 +233,8 @@ def _fit_everything(
         lists.append((split, *ranked_lists(system, split, became, contents, features, _LIST_LENGTH, weights)))
     # articles and podcasts too
     tuned(system.retriever, everything, settings.seed, progress, "final: tuning")
-    served = System(system.retriever, system.ranker, Relations.of(everything, len(contents.content_ids)))
+    relations = Relations.of(everything, len(contents.content_ids), config.dropped_below)
+    served = System(system.retriever, system.ranker, relations)
     return Trained(served, contents, codes, lists, _fallback(everything, contents), losses)
 
 

@@ -181,7 +181,7 @@ def test_what_was_shown_is_judged_by_what_was_known_then(run: Run) -> None:
     assert len(lists.items) > 30
     assert (np.diff(lists.split.cuts) >= 0).all()
     trained = pd.read_pickle(run.settings.models_dir / ".work" / "run-1" / "trained.pickle")
-    relations = system.Relations.of(inner.train, len(contents.content_ids))
+    relations = system.Relations.of(inner.train, len(contents.content_ids), 0.1)
     last = int(lists.split.cuts[-1])
     with_future, without = (
         system._shown_lesson(
