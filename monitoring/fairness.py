@@ -42,7 +42,7 @@ def examine_service(connection: Connection[DictRow], as_of: datetime, settings: 
     findings = [
         size for name in limits.attributes for size in _size_notes(name, _of_listed(groups, last)[name], limits)
     ]
-    ours = fairness.ratios(last.of_model(MARQUEE), last.relevant, groups, limits)
+    ours = fairness.ratios(last.as_shown(), last.relevant, groups, limits)
     theirs = fairness.ratios(last.of_model(NEIGHBOURS), last.relevant, groups, limits)
     widgets = [
         report_page.text(
@@ -68,7 +68,7 @@ def examine_exposure(connection: Connection[DictRow], as_of: datetime, settings:
     limits = load_thresholds(settings.gate_file).fairness
     last = Evaluation.read(champion, "loo")
     genres = GenreTable.of(read_contents(connection))
-    lists = last.of_model(MARQUEE)
+    lists = last.as_shown()
     groups = _of_listed(_groups(connection, champion.trained_at, limits), last)
     findings: list[Finding] = []
     widgets: list[object] = []

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from monitoring.findings import MissingInputError
 from monitoring.warehouse import Champion
-from training.evaluation import K, per_subscriber
+from training.evaluation import K, as_shown, per_subscriber
 
 MARQUEE = "marquee"
 NEIGHBOURS = "item_knn"
@@ -60,6 +60,10 @@ class Evaluation:
         if lists.empty:
             raise MissingInputError(model, f"the artefact holds no lists of {model} on the split {self.protocol}")
         return lists
+
+    def as_shown(self) -> pd.DataFrame:
+        """The lists that subscribers are shown."""
+        return as_shown(self.lists)
 
     def ndcg(self, model: str) -> pd.Series:
         """NDCG@10 of each subscriber, by subscriber_id."""

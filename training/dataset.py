@@ -129,6 +129,10 @@ class Interactions:
             devices=self.devices[chosen],
         )
 
+    def not_given_up(self, below: float) -> Self:
+        """All but those of which less than the share `below` was consumed; what nobody knows of stays."""
+        return self.where(~(self.completions < below))
+
     def until(self, moment: int) -> tuple[Self, Self]:
         """Those up to `moment` (nanoseconds) and those after it, numbered as before; no column is copied."""
         place = int(np.searchsorted(self.moments, moment, side="right"))
@@ -196,6 +200,27 @@ class Split:
         """The same split with other items to be found, without those who are left with none.  # E arrays"""
         kept = np.array([len(items) > 0 for items in relevant], dtype=bool)
         return replace(self, relevant=relevant).at(np.flatnonzero(kept))
+
+
+def without_given_up(split: Split, log: Interactions, below: float) -> Split:
+    """`split` without what was given up, of which less than `below` was consumed, among what has to be found.
+
+    Args:
+        log: interactions in which what is held back stands, with the numbers of `split`.
+    """
+    is_given_up = log.completions < below
+    if not is_given_up.any() or not len(split.users):
+        return split
+    width = int(max(log.items.max(), *(items.max() for items in split.relevant))) + 1
+    pairs = log.users.astype(np.int64) * width + log.items
+    # what was given up one day and consumed on another was not given up
+    bad = np.setdiff1d(pairs[is_given_up], pairs[~is_given_up])
+    return split.with_relevant(
+        [
+            items[~np.isin(user * width + items, bad)]
+            for user, items in zip(split.users.tolist(), split.relevant, strict=True)
+        ]
+    )
 
 
 def read_frames(

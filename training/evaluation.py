@@ -18,6 +18,8 @@ from training.ranked_lists import RankedLists, hits, shares_of, tastes
 from training.ranker import Foreseen
 
 K = 10
+# as subscribers are shown them; a version of before has the ranker's alone
+_SHOWN = ("marquee_composed", "marquee")
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,13 @@ def measure_chances(split: Split, model: str, foreseen: list[Foreseen], list_len
             for name, value in figures.items()
         ]
     return rows
+
+
+def as_shown(lists: pd.DataFrame) -> pd.DataFrame:
+    """Of lists of several models, those that subscribers are shown."""
+    models = set(lists["model"])
+    shown = next((name for name in _SHOWN if name in models), None)
+    return lists[lists["model"] == shown]
 
 
 def per_subscriber(lists: pd.DataFrame, relevant: pd.DataFrame, k: int = K) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from marquee import database
 from marquee.settings import Settings
 from training import checks, fairness, poisoning, registry
 from training.checks import EVENNESS, Check, Outcome, Step
-from training.evaluation import K
+from training.evaluation import K, as_shown
 from training.metrics import bootstrap_interval
 from training.thresholds import BatchThresholds, FairnessThresholds, Thresholds, load_thresholds
 
@@ -119,7 +119,7 @@ def check_fairness(run: _Run) -> list[Check]:
     """Each attribute's ratio of the worst to the best served group, of every declared metric, and the groups' own."""
     folder = registry.artefact_dir(run.model_version, run.settings) / "evaluation"
     topk, relevant = (pd.read_parquet(folder / f"{name}.parquet") for name in ("topk", "relevant"))
-    lists = topk[(topk["protocol"] == _PROTOCOL) & (topk["model"] == _MODEL) & (topk["rank"] <= K)]
+    lists = as_shown(topk[(topk["protocol"] == _PROTOCOL) & (topk["rank"] <= K)])
     limits = run.thresholds.fairness
     with database.connect(run.settings) as connection:
         groups = fairness.read_groups(connection, registry.find(connection, run.model_version).trained_at, limits)

@@ -112,6 +112,7 @@ def render(
         model=MODEL,
         qualities=_qualities(metrics),
         headline=_headline(metrics),
+        is_composed=any(row.model == "marquee_composed" for row in metrics),
         foreseen=_foreseen(metrics),
         personal_inputs=personal_inputs,
         other_attributes=[name for name in ATTRIBUTES if name not in personal_inputs],

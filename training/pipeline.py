@@ -9,7 +9,7 @@ import json
 import pickle
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import structlog
 import torch
 
 from feature_repo import candidates, content_text, content_tower, profile_codes, ranking_inputs, tower_inputs
+from feature_repo.list_rules import load_list_rules
 from feature_repo.present import present_subscriber_features
 from feature_repo.profile_codes import PROFILE_COLUMNS, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
@@ -200,6 +201,7 @@ def _fit_everything(
     settings: Settings,
 ) -> Trained:
     config, ranker_config = read_config(settings.two_tower_file), read_ranker_config(settings.ranker_file)
+    weights = load_list_rules(settings.list_rules_file).list_weights
     losses: list[LossPoint] = []
 
     def progress(stage: str, epoch: int, loss: float) -> None:
@@ -234,10 +236,11 @@ def _fit_everything(
             split, inner, contents, config, ranker_config, lessons, features, settings.seed, progress, folder
         )
         became = Outcomes.of(split, told, int(told.moments.max()), ranker_config)
-        lists.append((split, *ranked_lists(system, split, became, contents, features, _LIST_LENGTH)))
+        lists.append((split, *ranked_lists(system, split, became, contents, features, _LIST_LENGTH, weights)))
     # articles and podcasts too
     tuned(system.retriever, everything, settings.seed, progress, "final: tuning")
-    served = System(system.retriever, system.ranker, Relations.of(everything, len(contents.content_ids)))
+    relations = Relations.of(everything, len(contents.content_ids), config.dropped_below)
+    served = System(system.retriever, system.ranker, relations)
     return Trained(served, contents, codes, lists, _fallback(everything, contents), losses)
 
 
@@ -347,14 +350,16 @@ def _version_name(
 
 
 def _parameters(settings: Settings) -> dict[str, int | float | str]:
-    """Of the towers and of the re-ranker, as their files say."""
+    """Of the towers, of the re-ranker and of the composition of lists, as their files say."""
     ranking = read_ranker_config(settings.ranker_file).model_dump()
     towers = read_config(settings.two_tower_file).model_dump()
     larger = towers.pop("larger") or {}
+    weights = load_list_rules(settings.list_rules_file).list_weights
     return {
         **{name: ", ".join(value) if isinstance(value, tuple) else value for name, value in towers.items()},
         **{f"larger_{name}": value for name, value in larger.items()},
         **{f"ranker_{name}": value for name, value in ranking.items()},
+        **{f"list_{name}": value for name, value in asdict(weights).items()},
     }
 
 

@@ -18,7 +18,7 @@ from scipy import sparse
 from feature_repo.candidates import choose_candidates
 from feature_repo.composition import Weights
 from feature_repo.ranking_inputs import NEIGHBOUR_WINDOW
-from training import baselines, metrics, ranker, tower_fitting, towers
+from training import baselines, dataset, metrics, ranker, tower_fitting, towers
 from training.dataset import Bools, Contents, Interactions, Split
 from training.evaluation import K
 from training.histories import Floats, Histories, Ints
@@ -48,8 +48,10 @@ class Relations:
     weights: sparse.csr_matrix
 
     @classmethod
-    def of(cls, train: Interactions, item_count: int) -> Self:
-        return cls(baselines.neighbours(train, item_count), baselines.taste_weights(train, item_count))
+    def of(cls, train: Interactions, item_count: int, given_up_below: float) -> Self:
+        """From what was not given up."""
+        kept = train.not_given_up(given_up_below)
+        return cls(baselines.neighbours(kept, item_count), baselines.taste_weights(kept, item_count))
 
 
 @dataclass(frozen=True)
@@ -107,9 +109,10 @@ def fit_system(
         retriever, inner.train.histories(), schedule, seed,
         lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
     )  # fmt: skip
-    fitted, taught = _fitted_ranker(retriever, inner, contents, ranker_config, lessons, features, seed)
+    wished = dataset.without_given_up(inner, split.train, config.dropped_below)
+    fitted, taught = _fitted_ranker(retriever, wished, contents, ranker_config, lessons, features, seed)
     tuned(retriever, split.train, seed, progress, f"{split.protocol}: tuning")
-    return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids))), taught
+    return System(retriever, fitted, Relations.of(split.train, len(contents.content_ids), config.dropped_below)), taught
 
 
 def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: Progress, name: str) -> None:
@@ -203,7 +206,7 @@ def _fitted_ranker(
     if len(inner.users) > _MOST_TAUGHT:
         chosen = np.random.default_rng(seed).choice(len(inner.users), _MOST_TAUGHT, replace=False)
         inner = inner.at(np.sort(chosen))
-    relations = Relations.of(inner.train, len(contents.content_ids))
+    relations = Relations.of(inner.train, len(contents.content_ids), retriever.config.dropped_below)
     parts = _parts(retriever, relations, inner, inner.histories(), contents)
     found = ranker.joined([_candidate_lists(part, relations, contents, features) for part in parts])
     candidates = Lesson.of(found, inner.users, inner.relevant)

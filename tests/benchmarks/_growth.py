@@ -149,7 +149,7 @@ def measure(path: Path) -> None:
         towers = TwoTower(log.contents, config.sized(len(split.train.items)))
         done(BATCHES, _fit(towers, split.train.histories()))
     with _stage("relations") as done:
-        Relations.of(split.train, len(log.item_ids))
+        Relations.of(split.train, len(log.item_ids), config.dropped_below)
         done(len(split.train.items))
     with _stage("ranker") as done:
         some = inner.at(np.linspace(0, len(inner.users) - 1, min(LESSONS, len(inner.users))).astype(np.int64))

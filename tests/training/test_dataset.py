@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.training import columns
 from tests.training.columns import DAY, interactions
-from training.dataset import UNKNOWN, Split, leave_last_out, temporal
+from training.dataset import UNKNOWN, Split, leave_last_out, temporal, without_given_up
 
 _ROWS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(1, 12), st.integers(0, 60)), min_size=4, max_size=80
@@ -38,6 +38,23 @@ def test_the_calendar_split_cuts_everybody_at_one_moment() -> None:
     assert len(set(split.cuts.tolist())) == 1
     assert split.users.tolist() == [0, 1]
     assert [items.tolist() for items in split.relevant] == [[8], [21]]
+
+
+def test_what_was_given_up_is_not_to_be_found_unless_it_was_consumed_on_another_day() -> None:
+    rows = [(0, 1, 1), (0, 2, 2), (1, 1, 1), (1, 3, 2), (1, 3, 3), (2, 1, 1), (2, 4, 2)]
+    data = interactions(rows)
+    completions = np.array([0.9 if item == 1 else {2: 0.02, 3: 0.01, 4: np.nan}[item] for item in data.items])
+    again = (data.users == 1) & (data.moments == 3 * DAY)
+    data = replace(data, completions=np.where(again, 0.8, completions).astype(np.float32))
+    split = Split(
+        "temporal", data.until(DAY)[0], np.arange(3), np.full(3, DAY + 1), columns.nowhere(3),
+        [np.array([2]), np.array([3]), np.array([4])],
+    )  # fmt: skip
+    left = without_given_up(split, data, 0.1)
+    assert left.users.tolist() == [1, 2]
+    assert [items.tolist() for items in left.relevant] == [[3], [4]]
+    assert without_given_up(split, data, 0.0) is split
+    assert data.not_given_up(0.1).items.tolist() == [1, 1, 1, 4, 3]
 
 
 @given(_ROWS)

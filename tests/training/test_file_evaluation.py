@@ -75,6 +75,20 @@ def test_what_comes_next_is_learnt(found: FileEvaluation, model: str) -> None:
     assert figure > 0.6  # by chance 0.4
 
 
+def test_what_is_given_up_at_once_is_no_wish_of_the_re_ranker_either(file: Path, tmp_path: Path) -> None:
+    """Every fourth content is begun by everybody and given up; where nobody knows, it is as wished as others."""
+    rows = pd.read_parquet(file)
+    is_given_up = rows["item_id"] % 4 == 0
+    told = tmp_path / "told.parquet"
+    rows.assign(completion=np.where(is_given_up, 0.01, 0.9)).to_parquet(told, index=False)
+    shares = []
+    for path in (file, told):
+        log = read_interactions(path)
+        lists = topk(file_evaluation.evaluate(log, "loo", 7, lambda *_: None, _QUICK), log, "marquee")
+        shares.append(float((lists.loc[lists["rank"] <= 3, "item_id"] % 4 == 0).mean()))
+    assert shares[1] < 0.5 * shares[0]
+
+
 def test_figures_are_those_of_the_lists_as_anybody_counts_them(
     found: FileEvaluation, log: LoggedInteractions, file: Path
 ) -> None:

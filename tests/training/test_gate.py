@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from psycopg import Connection
 from psycopg.rows import DictRow
@@ -49,6 +50,20 @@ def test_a_version_that_is_worse_or_unfair_does_not_serve_and_says_why(
     assert registry.champion(warehouse) is None
     row = warehouse.execute("select verdict, reasons, published_at from ops.model_verdicts").fetchone()
     assert row == {"verdict": verdict, "reasons": list(found.reasons), "published_at": None}
+
+
+@pytest.mark.parametrize("is_fair_before", [True, False])
+def test_fairness_is_of_the_lists_that_subscribers_are_shown(
+    warehouse: Connection[DictRow], settings: Settings, is_fair_before: bool
+) -> None:
+    unfair = {"hit_women": 0.1, "hit_men": 0.9}
+    add_version(warehouse, settings, "ranked", **({} if is_fair_before else unfair))
+    add_version(warehouse, settings, "composed", **(unfair if is_fair_before else {}))
+    folders = [registry.artefact_dir(name, settings) / "evaluation" for name in ("ranked", "composed")]
+    ranked, composed = (pd.read_parquet(folder / "topk.parquet") for folder in folders)
+    together = pd.concat([ranked, composed.assign(model="marquee_composed")])
+    together.to_parquet(folders[0] / "topk.parquet")
+    assert judge("run", "ranked", settings).verdict == ("reject" if is_fair_before else "promote")
 
 
 def test_a_gap_that_may_be_chance_is_told_and_holds_nothing_up(

@@ -45,13 +45,13 @@ def _card(
         [
             MetricRow(protocol, model, metric, 10, value, value - 0.01, value + 0.01, 903)
             for protocol in ("loo", "temporal")
-            for model, value in (("item_knn", 0.0524), ("marquee", 0.1110))
+            for model, value in (("item_knn", 0.0524), ("marquee", 0.1110), ("marquee_composed", 0.1105))
             for metric in ("ndcg", "recall", "mrr")
         ]
         + [
             MetricRow(protocol, model, "coverage", 10, 0.39, None, None, 903)
             for protocol in ("loo", "temporal")
-            for model in ("item_knn", "marquee")
+            for model in ("item_knn", "marquee", "marquee_composed")
         ]
         + [
             MetricRow("temporal", "marquee", f"return_{name}", 100, value, None, None, 903)
@@ -126,7 +126,10 @@ def test_it_says_what_joins_the_candidates_and_what_comes_after_the_order() -> N
     assert (
         "100 candidates. Up to 50 of the last seven days' most consumed and 25 of the newest of the last 7 days" in card
     )
-    assert "composed from that order afterwards (<code>docs/list-rules.md</code>" in card
+    composed = (
+        "composed from it afterwards (<code>docs/list-rules.md</code>): <code>marquee composed</code> has its weights"
+    )
+    assert composed in card
     assert "the system that serves" not in card
 
 

@@ -137,7 +137,12 @@ def test_every_protocol_and_model_is_measured_with_its_interval(run: Run) -> Non
     rows = json.loads((run.folder / "evaluation" / "metrics.json").read_text())
     measured = {(row["protocol"], row["model"]) for row in rows if row["metric"] == "ndcg"}
     models = ("popularity", "popularity_7d", "content_based", "item_knn", "ease", "two_tower", "marquee")
+    # as subscribers are shown them, with the weights of the file
+    models = (*models, "marquee_composed")
     assert measured == {(protocol, model) for protocol in ("temporal", "loo") for model in models}
+    assert {name: run.manifest.parameters[f"list_{name}"] for name in ("diversity", "calibration")} == {
+        "diversity": 0.1, "calibration": 0.1
+    }  # fmt: skip
     assert all(row["low"] <= row["value"] <= row["high"] for row in rows if row["metric"] == "ndcg")
 
 
@@ -179,7 +184,7 @@ def test_what_was_shown_is_judged_by_what_was_known_then(run: Run) -> None:
     assert len(lists.items) > 30
     assert (np.diff(lists.split.cuts) >= 0).all()
     trained = pd.read_pickle(run.settings.models_dir / ".work" / "run-1" / "trained.pickle")
-    relations = system.Relations.of(inner.train, len(contents.content_ids))
+    relations = system.Relations.of(inner.train, len(contents.content_ids), 0.1)
     last = int(lists.split.cuts[-1])
     with_future, without = (
         system._shown_lesson(
