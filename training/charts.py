@@ -104,7 +104,7 @@ def loss_curves(points: Sequence[LossPoint]) -> str:
 
 def intervals(title: str, rows: Sequence[Interval], highlighted: str) -> str:
     """A point and its interval a line, on an axis from zero; `highlighted` names the row in another colour."""
-    row_height, left, right = 30, 130, 60
+    row_height, left, right = 30, 170, 60
     top = max(row.high for row in rows) or 1.0
     height = row_height * len(rows) + 34
 

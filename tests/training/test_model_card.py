@@ -117,8 +117,8 @@ def test_it_says_what_of_a_profile_is_an_input(profile_columns: str, said: str, 
     assert ("the subscriber tower reads" in card) is bool(profile_columns)
 
 
-def test_the_profile_columns_as_shipped_are_those_that_it_names(settings: Settings) -> None:
-    assert str(_parameters(settings)["profile_columns"]).split(", ") == list(PROFILE_COLUMNS)
+def test_the_profile_columns_as_shipped_are_those_that_it_names() -> None:
+    assert str(_parameters(Settings())["profile_columns"]).split(", ") == list(PROFILE_COLUMNS)
 
 
 def test_it_says_what_joins_the_candidates_and_what_comes_after_the_order() -> None:
@@ -189,6 +189,11 @@ def test_the_card_reads_without_sight_on_a_phone_and_without_any_host(
     expect(page.get_by_role("img", name="Training loss by epoch: loo: towers from 8.000 to 6.000")).to_be_visible()
     expect(page.get_by_role("img", name="NDCG@10 by model, leave-last-out: marquee 0.1110")).to_be_visible()
     assert page.evaluate("[...document.querySelectorAll('svg')].every(s => s.ariaLabel || s.ariaHidden === 'true')")
+    # the longest name of a model, too, lies in its chart
+    assert page.evaluate(
+        "[...document.querySelectorAll('svg text')].every(t => { const box = t.getBBox(); return box.x >= 0 && "
+        "box.x + box.width <= t.ownerSVGElement.viewBox.baseVal.width })"
+    )
     # what is wider than a phone scrolls where it stands, and the keyboard reaches it
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("[...document.querySelectorAll('.scroll')].every(s => s.tabIndex === 0 && s.ariaLabel)")
