@@ -91,7 +91,7 @@ def test_what_is_alike_by_tags_and_by_words_comes_first() -> None:
     side = np.array([[1, 0, 1], [1, 0, 1], [0, 1, 1], [0, 1, 1]], dtype=np.float32)
     texts = ["cat", "dog", "cat", "dog"]
     contents = Contents.of(("a", "b", "c", "d"), side, texts, np.full(4, UNKNOWN), np.ones(4, dtype=bool))
-    scores = baselines.Likeness.of(contents).scores(histories([np.array([1]), np.array([1, 4])]))
+    scores = baselines.likeness_scores(baselines.likeness(contents), histories([np.array([1]), np.array([1, 4])]))
     # tags: 1, 1, 1/2, 1/2; words: 1, 0, 1, 0
     assert scores[0, 1:] == pytest.approx([2.0, 1.0, 1.5, 0.5])
     # somebody with both tags and both words is as far from each
@@ -99,6 +99,6 @@ def test_what_is_alike_by_tags_and_by_words_comes_first() -> None:
 
 
 def test_without_words_tags_alone_say_what_is_alike() -> None:
-    scores = baselines.Likeness.of(contents_of(3)).scores(histories([np.array([2])]))
+    scores = baselines.likeness_scores(baselines.likeness(contents_of(3)), histories([np.array([2])]))
     assert scores[0].argmax() == 2
     assert scores[0, 2] == pytest.approx(1.0)
