@@ -6,7 +6,6 @@ Legend: N contents, E subscribers, S side features, T words kept of each content
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -28,10 +27,12 @@ class Likeness:
     Attributes:
         side: (N + 1, S) side features as unit vectors.
         words: (N + 1, WORD_COUNT) weighted words, unit vectors; None where no content has any.
+        by_word: (WORD_COUNT, N + 1) the same, which a request has no time to turn.
     """
 
     side: Floats = field(repr=False)
     words: sparse.csr_matrix | None = field(repr=False)
+    by_word: sparse.csr_matrix | None = field(repr=False)
 
     @classmethod
     def of(cls, side: Floats, words: NDArray[np.int64], weights: Floats) -> Self:
@@ -39,11 +40,11 @@ class Likeness:
 
         # (N + 1, S), (N + 1, T), (N + 1, T)
         """
-        found = None
-        if words.shape[1]:
-            rows = np.arange(len(words)).repeat(words.shape[1])
-            found = sparse.csr_matrix((weights.ravel(), (rows, words.ravel())), (len(words), WORD_COUNT))
-        return cls(_unit(side), found)
+        if not words.shape[1]:
+            return cls(_unit(side), None, None)
+        rows = np.arange(len(words)).repeat(words.shape[1])
+        found = sparse.csr_matrix((weights.ravel(), (rows, words.ravel())), (len(words), WORD_COUNT))
+        return cls(_unit(side), found, found.T.tocsr())
 
     def scores(self, consumed: sparse.csr_matrix) -> Floats:
         """The sum of both cosines with the sum of what each consumed.  # (E, N + 1) counts -> (E, N + 1)"""
@@ -51,13 +52,8 @@ class Likeness:
         if self.words is not None:
             said = consumed @ self.words
             said = sparse.diags(1.0 / np.maximum(norm(said, axis=1), 1e-9).astype(np.float32)) @ said
-            scores += (said @ self._by_word).toarray()
+            scores += (said @ self.by_word).toarray()
         return scores.astype(np.float32)
-
-    @cached_property
-    def _by_word(self) -> sparse.csr_matrix | None:
-        """(WORD_COUNT, N + 1), which a request has no time to turn."""
-        return None if self.words is None else self.words.T.tocsr()
 
 
 def week_popularity(week_counts: Floats, counts: Floats) -> Floats:

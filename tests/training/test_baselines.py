@@ -31,6 +31,14 @@ def test_item_knn_is_the_cosine_of_who_consumed_what() -> None:
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+def test_of_all_that_was_consumed_each_content_counts_once_and_of_the_newest_each_time() -> None:
+    similarity = baselines.neighbours(interactions([(0, 1, 0), (0, 2, 1), (1, 1, 0), (1, 3, 1)]), 3)
+    repeated, once = histories([np.array([1, 1, 2])]), histories([np.array([1, 2])])
+    expected = baselines.neighbour_scores(similarity, once)
+    assert baselines.consumed_scores(similarity, repeated) == pytest.approx(expected)
+    assert baselines.neighbour_scores(similarity, repeated)[0, 3] == pytest.approx(2 * expected[0, 3])
+
+
 def test_only_the_nearest_neighbours_are_kept() -> None:
     generator = np.random.default_rng(4)
     rows = [(int(u), int(i), n) for n, (u, i) in enumerate(generator.integers([0, 1], [40, 31], size=(600, 2)))]
