@@ -85,6 +85,8 @@ create table if not exists activation.impressions (
     content_ids text[] not null,
     shown_at timestamptz not null
 );
+-- which of MARQUEE_SERVED_MODEL made the list; null where none did, and of before there was a choice
+alter table activation.impressions add column if not exists model text;
 
 -- The local SendGrid endpoint's memory: the stand-in provider's side, not ours. Never used with the real service.
 create table if not exists activation.captured_messages (

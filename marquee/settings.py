@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+ServedModel = Literal["marquee", "two_tower", "ease", "item_knn", "content_based", "popularity_7d"]
 
 
 class Settings(BaseSettings):
@@ -81,6 +82,12 @@ class Settings(BaseSettings):
         alias="MARQUEE_SERVING_DEADLINE_SECONDS",
         gt=0,
         description="How long the homepage and API wait for a personal list before they give the popular one.",
+    )
+    served_model: ServedModel = Field(
+        "marquee",
+        alias="MARQUEE_SERVED_MODEL",
+        description="What makes personal lists: `marquee` (towers and re-ranker), `two_tower`, `ease`, `item_knn`, "
+        '`content_based` or `popularity_7d`. README, "Which recommender when", says when to choose which.',
     )
     email_port: int = Field(
         8025, alias="MARQUEE_EMAIL_PORT", description="Port of the local SendGrid endpoint and its mailbox page."

@@ -3,14 +3,10 @@
 Legend: N contents, U subscribers, E subscribers to recommend to.
 """
 
-from dataclasses import dataclass
-from typing import Self
-
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import norm
 
-from feature_repo.content_text import WORD_COUNT
+from feature_repo.simple_models import NEWEST_ALIKE, Likeness, week_popularity
 from training.dataset import DAY, Bools, Contents, Interactions
 from training.histories import Floats, Histories, Ints
 
@@ -19,8 +15,6 @@ _LONGEST = 1_000
 # contents that are weighed against each other, the most consumed ones: the inverse takes their number cubed
 _MOST_WEIGHED = 6_000
 _REGULARISATION = 500.0
-# of a history, for likeness: tastes move on
-_NEWEST_ALIKE = 50
 # similarities held dense at a time: 64 MiB
 _DENSE_VALUES = 2**24
 
@@ -33,50 +27,23 @@ def popularity(train: Interactions, item_count: int) -> Floats:
 def popularity_before(train: Interactions, item_count: int, cuts: Ints, days: int = 7) -> Floats:
     """How often in the `days` before each cut; ties go by overall popularity.  # (E, N + 1)"""
     overall = popularity(train, item_count)
-    share = overall / (overall.sum() + 1)
     distinct, row_of = np.unique(cuts, return_inverse=True)
     scores = np.empty((len(distinct), item_count + 1), dtype=np.float32)
     for row, cut in enumerate(distinct.tolist()):
         low, high = np.searchsorted(train.moments, [cut - days * DAY, cut])
-        scores[row] = np.bincount(train.items[low:high], minlength=item_count + 1) + share
+        week = np.bincount(train.items[low:high], minlength=item_count + 1)
+        scores[row] = week_popularity(week.astype(np.float32), overall)
     return scores[row_of]
 
 
-@dataclass(frozen=True)
-class Likeness:
-    """How alike contents are by tags, type and words (Lops, de Gemmis and Semeraro 2011, content-based recommenders).
-
-    Attributes:
-        side: (N + 1, S) side features as unit vectors.
-        words: (N + 1, WORD_COUNT) weighted words, unit vectors; None where no content has any.
-    """
-
-    side: Floats
-    words: sparse.csr_matrix | None
-
-    @classmethod
-    def of(cls, contents: Contents) -> Self:
-        words = None
-        if contents.words.shape[1]:
-            rows = np.arange(len(contents.words)).repeat(contents.words.shape[1])
-            places = (rows, contents.words.ravel())
-            words = sparse.csr_matrix((contents.word_weights.ravel(), places), (len(contents.words), WORD_COUNT))
-        return cls(_unit(contents.side), words)
-
-    def scores(self, histories: Histories) -> Floats:
-        """The sum of both cosines with the sum of the newest of each history.  # (E, N + 1)"""
-        history = _consumed(histories.newest(_NEWEST_ALIKE), len(self.side))
-        scores: Floats = _unit(np.asarray(history @ self.side)) @ self.side.T
-        if self.words is not None:
-            said = history @ self.words
-            said = sparse.diags(1.0 / np.maximum(norm(said, axis=1), 1e-9).astype(np.float32)) @ said
-            scores += (said @ self.words.T).toarray()
-        return scores.astype(np.float32)
+def likeness(contents: Contents) -> Likeness:
+    """How alike the contents of a catalogue are by what they say of themselves."""
+    return Likeness.of(contents.side, contents.words, contents.word_weights)
 
 
-def _unit(rows: Floats) -> Floats:
-    unit: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
-    return unit
+def likeness_scores(alike: Likeness, histories: Histories) -> Floats:
+    """How alike each content is to the newest of each history.  # (E, N + 1)"""
+    return alike.scores(_consumed(histories.newest(NEWEST_ALIKE), len(alike.side)))
 
 
 def neighbours(train: Interactions, item_count: int, neighbour_count: int = 100) -> sparse.csr_matrix:
@@ -126,8 +93,19 @@ def taste_weights(train: Interactions, item_count: int, kept_count: int = 100) -
 
 
 def neighbour_scores(similarity: sparse.csr_matrix, histories: Histories) -> Floats:
-    """Sum of similarities to, or weights of, what was consumed.  # (E, N + 1)"""
+    """Sum of similarities to what was consumed; what was consumed again counts again.  # (E, N + 1)"""
     scores: Floats = (_consumed(histories, similarity.shape[0]) @ similarity).toarray().astype(np.float32)
+    return scores
+
+
+def consumed_scores(relation: sparse.csr_matrix, histories: Histories) -> Floats:
+    """Sum of similarities to, or weights of, all that was consumed, each content once, as both are learnt.
+
+    # (E, N + 1)
+    """
+    consumed = _consumed(histories, relation.shape[0])
+    consumed.data[:] = 1.0
+    scores: Floats = (consumed @ relation).toarray().astype(np.float32)
     return scores
 
 

@@ -170,7 +170,7 @@ class ServedModel:
         embeddings = towers.embedded(self._tower_asked, known, split.cuts, split.devices, self.manifest.sequence_length)
         retrieval = (embeddings @ self.embeddings.T)[:, own]
         nearby = baselines.neighbour_scores(self.similarity, known.newest(NEIGHBOUR_WINDOW))[:, own]
-        taste = baselines.neighbour_scores(self.taste, known)[:, own]
+        taste = baselines.consumed_scores(self.taste, known)[:, own]
         week = baselines.popularity_before(split.train, item_count, split.cuts)
         allowed = contents.showable_at(split.cuts) & (own > 0)
         ages = contents.ages_at(split.cuts)

@@ -142,13 +142,13 @@ def ranked_lists(
     foreseen: list[list[Foreseen]] = []
     popularity = baselines.popularity(split.train, len(contents.content_ids))
     parts: dict[str, list[RankedLists]] = {}
-    likeness = baselines.Likeness.of(contents)
+    likeness = baselines.likeness(contents)
     for part in _parts(system.retriever, system.relations, split, split.histories(), contents):
         scores_of = {
             "popularity": np.broadcast_to(popularity, part.retrieval.shape),
             "popularity_7d": part.week,
-            "content_based": likeness.scores(part.seen),
-            "item_knn": baselines.neighbour_scores(system.relations.similarity, part.seen),
+            "content_based": baselines.likeness_scores(likeness, part.seen),
+            "item_knn": baselines.consumed_scores(system.relations.similarity, part.seen),
             "ease": part.taste,
             "two_tower": part.retrieval,
         }
@@ -278,7 +278,7 @@ def _parts(
             seen,
             retrieval,
             baselines.popularity_before(split.train, len(contents.content_ids), part.cuts),
-            baselines.neighbour_scores(relations.weights, seen),
+            baselines.consumed_scores(relations.weights, seen),
             contents.showable_at(part.cuts),
         )
 

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from marquee.settings import ServedModel
+
 
 class FallbackReason(StrEnum):
     """Why an answer is not personal."""
@@ -37,16 +39,17 @@ class RecommendedItem:
     title: str
     content_type: str
     genres: tuple[str, ...]
-    score: float | None  # the ranker's; None on a list that no model made
+    score: float | None  # the model's; None on a list that no model made
     reason: str
     is_simulated: bool = False
     is_pinned: bool = False  # put at its place by editors
-    chances: Chances | None = None  # None on a list that no model made
+    chances: Chances | None = None  # None on a list that the re-ranker did not make
 
 
 @dataclass(frozen=True)
 class Recommendation:
     items: tuple[RecommendedItem, ...]
+    model: ServedModel | None  # None on a list that no model made
     model_version: str | None
     is_fallback: bool
     fallback_reason: FallbackReason | None
@@ -67,6 +70,7 @@ class Rail:
 @dataclass(frozen=True)
 class Homepage:
     rails: tuple[Rail, ...]
+    model: ServedModel | None
     model_version: str | None
     is_fallback: bool
     fallback_reason: FallbackReason | None

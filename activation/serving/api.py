@@ -18,6 +18,7 @@ from activation.serving.runtime import Runtime, RuntimeDep
 from feature_repo.list_rules import ListRulesError
 from feature_repo.tower_inputs import DeviceType
 from marquee.clock import utc_now
+from marquee.settings import ServedModel
 
 router = APIRouter()
 
@@ -73,6 +74,12 @@ Surface = Annotated[
 ]
 
 
+Model = Annotated[
+    ServedModel | None,
+    Field(description="What made the personal list, as `MARQUEE_SERVED_MODEL` chooses; null where no model did."),
+]
+
+
 class _FromAnswer(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
@@ -92,17 +99,18 @@ class ItemOut(_FromAnswer):
     title: str
     content_type: str = Field(description="`video`, `article` or `podcast`")
     genres: list[str]
-    score: float | None = Field(description="The ranker's score, higher is better; null where no model made the list.")
+    score: float | None = Field(description="The model's score, higher is better; null where no model made the list.")
     reason: str = Field(examples=["because you watched Fargo", "popular this week"])
     is_simulated: bool = Field(description="Whether this title was made up for the demo.")
     is_pinned: bool = Field(description="Whether editors put it at its place.")
-    chances: ChancesOut | None = Field(None, description="Null where no model made the list.")
+    chances: ChancesOut | None = Field(None, description="Null where the re-ranker did not make the list.")
 
 
 class RecommendationOut(_FromAnswer):
     """A list, the model that made it, or the reason why none did."""
 
     items: list[ItemOut]
+    model: Model
     model_version: str | None = Field(examples=["20260101T030000-1a2b3c4d"])
     is_fallback: bool
     fallback_reason: FallbackReason | None = Field(description="Why the list is not personal; null when it is.")
@@ -119,6 +127,7 @@ class HomepageOut(_FromAnswer):
     """The homepage as rails; no title stands on it twice."""
 
     rails: list[RailOut]
+    model: Model
     model_version: str | None
     is_fallback: bool
     fallback_reason: FallbackReason | None

@@ -16,8 +16,9 @@ from activation.serving import api, failures, model_cards, static_sites
 from activation.serving.runtime import open_runtime
 from marquee.settings import Settings
 
-_DESCRIPTION = """Recommendations of one media house. Personal lists come from a two-tower model and a ranker; where
-consent, history, model, features or time are missing, the popular titles come instead, marked `is_fallback`."""
+_DESCRIPTION = """Recommendations of one media house. Personal lists come from a two-tower model and a ranker, or from
+what `MARQUEE_SERVED_MODEL` names; where consent, history, model, features or time are missing, the popular titles come
+instead, marked `is_fallback`."""
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -7,7 +7,7 @@ Dimensions: B requests, L sequence length, D embedding size, K candidates, F ran
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from feature_repo.content_tower import FeatureTower
 from feature_repo.nearest import Nearest
 from feature_repo.profile_codes import PROFILES, ProfileCodes
 from feature_repo.ranking_inputs import NAMES
+from feature_repo.simple_models import Likeness
 from feature_repo.tower_inputs import chosen, device_code, inputs_of
 from marquee.errors import MarqueeError
 
@@ -148,6 +149,19 @@ class Artefact:
             taste=self.taste.widened(len(content_ids)),
             item_of={content_id: row + 1 for row, content_id in enumerate(names)},
         )
+
+    def likeness(self, side: Floats, titles: Sequence[str]) -> Likeness:
+        """How alike all items are by what they say of themselves, words weighed as the training found them.
+
+        Args:
+            side: (N + 1, S) genres, then the type, as training has them.
+            titles: N + 1, that of padding first.
+        """
+        return Likeness.of(side, *self._content_tower.word_weights.words_of(titles))
+
+    def items(self, content_ids: Iterable[str]) -> list[int]:
+        """Those of `content_ids` that the model knows, in their order."""
+        return [self.item_of[name] for name in content_ids if name in self.item_of]
 
     def knows(self, history: History, profile: Mapping[str, str | None]) -> bool:
         """Whether there is anything of a subscriber that the tower can tell from anybody's."""

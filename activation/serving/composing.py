@@ -25,7 +25,7 @@ class Composed:
 
     Attributes:
         rows: of the shelf.
-        scores: the ranker's of each; None where a content was no candidate, but pinned.
+        scores: the model's of each; None where a content was no candidate, but pinned.
         pins: by place in `rows`.
     """
 
@@ -69,7 +69,7 @@ def personal(
     pins: Mapping[int, Pin],
     count: int,
 ) -> Composed:
-    """From what the ranker judged.
+    """From what a model judged.
 
     Args:
         genres: (C, G)

@@ -15,6 +15,7 @@ from activation.serving.catalogue import Catalogue, Content
 POPULAR = "popular this week"
 NEW = "new in the catalogue"
 NEWEST_FIRST = "from the catalogue, newest first"
+POPULAR_BEFORE = "popular over time"
 
 _CONSIDERED_RECENT = 20
 _MIN_WATCHED_FRACTION = 0.3
@@ -30,20 +31,20 @@ class _Liked:
 
 
 def reasons(
-    artefact: Artefact, catalogue: Catalogue, history: History, items: Indices, pinned: Mapping[int, str]
+    artefact: Artefact, catalogue: Catalogue, history: History, items: Indices, told: Mapping[int, str]
 ) -> list[str]:  # items: (K,) -> K sentences
     """One reason an item: the recent content that it resembles most, else its popularity, else the taste at large.
 
     Args:
         items: 0 for a content that the model does not know.
-        pinned: what editors say of what they put there, by place in `items`.
+        told: what editors or the model said already of some, by place in `items`.
     """
     liked = liked_recently(artefact, catalogue, history)
     nearest = _nearest(artefact, [one.item for one in liked], items)
     sentences = []
     for place, (item, source) in enumerate(zip(items.tolist(), nearest, strict=True)):
-        if place in pinned:
-            sentences.append(pinned[place])
+        if place in told:
+            sentences.append(told[place])
         elif source is not None:
             sentences.append(because_of(liked[source].content))
         elif artefact.content_ids[item - 1] in catalogue.popular_ids:

@@ -40,6 +40,11 @@ class ContentTable:
     features: ContentFeatures = field(repr=False)
 
     @property
+    def sides(self) -> Floats:
+        """Genres, then the type, as training has them.  # (N + 1, S)"""
+        return np.concatenate([self.features.genres, self.features.types], axis=1)
+
+    @property
     def week_counts(self) -> Floats:
         """How often each item was consumed in seven days.  # (N + 1,)"""
         return self.features.counts[:, 1]
@@ -74,16 +79,14 @@ def neighbour_scores(
     artefact: Artefact, recent_content_ids: Sequence[str], candidates: Indices
 ) -> Floats:  # candidates: (K,) -> (K,)
     """Item-kNN over the newest contents, as training scores its lists."""
-    recent = [artefact.item_of[name] for name in recent_content_ids if name in artefact.item_of]
-    return artefact.neighbours.total_similarity(recent[-NEIGHBOUR_WINDOW:], candidates)
+    return artefact.neighbours.total_similarity(artefact.items(recent_content_ids)[-NEIGHBOUR_WINDOW:], candidates)
 
 
 def taste_scores(
     artefact: Artefact, consumed: frozenset[str], candidates: Indices
 ) -> Floats:  # candidates: (K,) -> (K,)
     """EASE over everything that was consumed, as training scores its lists."""
-    known = sorted(artefact.item_of[name] for name in consumed if name in artefact.item_of)
-    return artefact.taste.total_similarity(known, candidates)
+    return artefact.taste.total_similarity(sorted(artefact.items(consumed)), candidates)
 
 
 class FeatureReader(Protocol):

@@ -46,6 +46,7 @@ def arrange(answer: Answer, rail_length: int) -> Homepage:
     rails += _by_type(catalogue, shown, rail_length)
     return Homepage(
         rails=tuple(rail for rail in rails if rail.items),
+        model=recommendation.model,
         model_version=recommendation.model_version,
         is_fallback=recommendation.is_fallback,
         fallback_reason=recommendation.fallback_reason,

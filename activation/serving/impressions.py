@@ -22,8 +22,8 @@ _PAUSE_SECONDS = 0.5
 
 _INSERT = """
 insert into activation.impressions
-    (request_id, subscriber_id, surface, model_version, is_fallback, fallback_reason, content_ids, shown_at)
-values (%s, %s, %s, %s, %s, %s, %s, %s)
+    (request_id, subscriber_id, surface, model, model_version, is_fallback, fallback_reason, content_ids, shown_at)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 
 
@@ -32,6 +32,7 @@ class Impression:
     request_id: UUID
     subscriber_id: str | None
     surface: str
+    model: str | None
     model_version: str | None
     is_fallback: bool
     fallback_reason: str | None
@@ -77,8 +78,9 @@ class ImpressionLog:
                         _INSERT,
                         [
                             (
-                                shown.request_id, shown.subscriber_id, shown.surface, shown.model_version,
-                                shown.is_fallback, shown.fallback_reason, list(shown.content_ids), shown.shown_at,
+                                shown.request_id, shown.subscriber_id, shown.surface, shown.model,
+                                shown.model_version, shown.is_fallback, shown.fallback_reason,
+                                list(shown.content_ids), shown.shown_at,
                             )
                             for shown in self._pending
                         ],

@@ -26,9 +26,10 @@ from activation.serving.shelf import Shelf
 from activation.serving.warehouse import Warehouse
 from feature_repo import candidates
 from feature_repo.list_rules import ListRules, ListRulesError, load_list_rules
+from feature_repo.simple_models import Likeness
 from marquee.clock import utc_now
 from marquee.errors import MarqueeError
-from marquee.settings import Settings
+from marquee.settings import ServedModel, Settings
 
 _log = structlog.get_logger()
 _EVERY_SECONDS = 3.0
@@ -39,6 +40,7 @@ class Snapshot:
     """One consistent view for the length of a request."""
 
     rules: ListRules
+    served_model: ServedModel = "marquee"
     artefact: Artefact | None = None
     catalogue: Catalogue = catalogue_module.EMPTY
     contents: ContentTable | None = None
@@ -90,9 +92,34 @@ class Snapshot:
             return candidates.NOTHING
         return candidates.SortedCatalogue.of(self.rows >= 0, self.published, self.contents.week_counts)
 
+    @cached_property
+    def popular_ids(self) -> frozenset[str]:
+        """What may be called popular: the first of both weeks."""
+        model_week = () if self.artefact is None else self.artefact.popular_7d[:100]
+        return self.catalogue.popular_ids.union(model_week)
+
+    @cached_property
+    def popular_places(self) -> Indices:
+        """Where each item stands among `popular_rows`; past their end what is not in the catalogue.  # (N + 1,)"""
+        places = np.full(len(self.popular_rows) + 1, len(self.popular_rows), dtype=np.int64)
+        places[self.popular_rows] = np.arange(len(self.popular_rows))
+        return places[self.rows]
+
+    @cached_property
+    def likeness(self) -> Likeness | None:
+        """How alike the items are by features and titles; None without a model or `contents`."""
+        if self.artefact is None or self.contents is None:
+            return None
+        found = [self.catalogue.by_id.get(name) for name in self.artefact.content_ids]
+        titles = ["", *("" if content is None else content.title for content in found)]
+        return self.artefact.likeness(self.contents.sides, titles)
+
     def warmed(self) -> "Snapshot":
         """Itself, with every column made, so that no request pays for one."""
-        _ = (self.shelf, self.rows, self.items, self.genres, self.popular_rows, self.findable)
+        _ = (self.shelf, self.rows, self.items, self.genres, self.findable)
+        _ = (self.popular_rows, self.popular_ids, self.popular_places)
+        if self.served_model == "content_based":
+            _ = self.likeness
         return self
 
 
@@ -105,6 +132,7 @@ class LiveState:
         self._champion = Champion(settings.models_dir)
         self._copy = settings.cache_dir / "serving_catalogue.json"
         self._rules = _RulesFile(settings.list_rules_file)
+        self._served_model = settings.served_model
         self._seen: str | None = None
         self._snapshot_of: Artefact | None = None
         self._features_problem: str | None = None
@@ -112,7 +140,7 @@ class LiveState:
         self._wake = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="serving-state", daemon=True)
-        self.snapshot = Snapshot(self._rules.rules, catalogue=catalogue_module.kept(self._copy)).warmed()
+        self.snapshot = self._empty(catalogue_module.kept(self._copy)).warmed()
         self.status = ServingStatus(None, len(self.snapshot.catalogue.contents), False, None, "not read yet")
 
     def start(self) -> None:
@@ -200,9 +228,13 @@ class LiveState:
             catalogue_module.keep(catalogue, self._copy)
         champion = self._champion.artefact
         if champion is None:
-            return Snapshot(self._rules.rules, catalogue=catalogue).warmed()
+            return self._empty(catalogue).warmed()
         artefact, contents = self._with_new_contents(champion, catalogue)
-        return Snapshot(self._rules.rules, artefact, catalogue, contents).warmed()
+        return replace(self._empty(catalogue), artefact=artefact, contents=contents).warmed()
+
+    def _empty(self, catalogue: Catalogue) -> Snapshot:
+        """Without a model."""
+        return Snapshot(self._rules.rules, self._served_model, catalogue=catalogue)
 
     def _with_new_contents(self, champion: Artefact, catalogue: Catalogue) -> tuple[Artefact, ContentTable | None]:
         """The champion and its features, with what came into the catalogue after its training."""
@@ -219,13 +251,12 @@ class LiveState:
         known = len(champion.content_ids) + 1
         # of the others the store has no word yet
         described = np.flatnonzero(table.features.types[known:].any(axis=1))
-        features = table.features.at(np.concatenate([np.arange(known), known + described]))
-        side = np.concatenate([features.genres, features.types], axis=1)
+        table = ContentTable(table.features.at(np.concatenate([np.arange(known), known + described])))
         came = [new[place] for place in described]
         extended = champion.with_contents(
-            [content.content_id for content in came], side[known:], [content.title for content in came]
+            [content.content_id for content in came], table.sides[known:], [content.title for content in came]
         )
-        return extended, ContentTable(features)
+        return extended, table
 
     def _missing(self) -> str | None:
         if self.snapshot.artefact is None:

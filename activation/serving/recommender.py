@@ -1,4 +1,4 @@
-"""The recommender: retrieve the nearest contents by embedding, rank them by features, compose the list, explain it.
+"""The recommender: find out who asks, let the model that serves judge contents, compose the list, explain it.
 
 In: a subscriber or anonymous id, a moment. Out: always a `Recommendation`: personal where profile, consent, features
 and model allow it in time, else the popular contents with the reason.
@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import isnan
 
-import numpy as np
 import psycopg
 import structlog
 
@@ -24,15 +23,14 @@ from activation.serving.answers import (
     RecommendedItem,
     ServingStatus,
 )
-from activation.serving.artefact import Artefact, Floats, Indices
 from activation.serving.catalogue import Content
 from activation.serving.explaining import NEWEST_FIRST, POPULAR, reasons
 from activation.serving.features import FeastFeatures, FeatureReader, FeaturesUnavailableError, history_of
 from activation.serving.live_state import LiveState, Snapshot
+from activation.serving.models import MODELS, NotPersonalError, Question
 from activation.serving.shelf import Bools, Viewer
 from activation.serving.subscribers import Subscriber, find_subscriber
 from activation.serving.warehouse import Warehouse
-from feature_repo.candidates import find_candidates
 from feature_repo.columns import SubscriberFeatures
 from feature_repo.list_rules import ListRules
 from marquee.errors import MarqueeError
@@ -140,14 +138,6 @@ class _Request:
         return allowed
 
 
-class _NotPersonalError(MarqueeError):
-    """A personal list cannot be made, for `reason`."""
-
-    def __init__(self, reason: FallbackReason) -> None:
-        super().__init__(reason.value)
-        self.reason = reason
-
-
 class Recommender:
     """Answers requests from any number of threads; a background thread keeps model, catalogue and features current."""
 
@@ -166,7 +156,7 @@ class Recommender:
         request = _Request(self._state.snapshot, visitor, count, surface, now)
         try:
             return self._in_time(lambda: self._personal(request))
-        except _NotPersonalError as missing:
+        except NotPersonalError as missing:
             return _fallback(request, missing.reason)
         except TimeoutError:
             _log.warning("a personal list was not ready in time", surface=surface)
@@ -211,36 +201,34 @@ class Recommender:
         snapshot, rules = request.snapshot, request.rules
         subscriber = self._subscriber(request)
         if snapshot.artefact is None:
-            raise _NotPersonalError(FallbackReason.MODEL_MISSING)
+            raise NotPersonalError(FallbackReason.MODEL_MISSING)
         features = self._features(subscriber)
         request.history = history = history_of(features)
-        if not snapshot.artefact.knows(history, features.profile):
-            raise _NotPersonalError(FallbackReason.NO_HISTORY)
-        if snapshot.contents is None:
-            raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE)
-        allowed = request.allowed()
-        query = snapshot.artefact.subscriber_embedding(history, features.profile, request.visitor.device, request.now)
-        candidates, similarities = retrieve(snapshot, snapshot.artefact, allowed, query, request.now)
-        if len(candidates) == 0:
-            raise _NotPersonalError(FallbackReason.NO_HISTORY)
-        matrix = snapshot.contents.ranking_matrix(
-            snapshot.artefact, features, subscriber.consumed_content_ids, candidates, similarities, request.now
-        )
-        scores, chances = snapshot.artefact.rank(matrix)  # (K,), (K, 3)
-        rows = snapshot.rows[candidates]
-        pins = composing.pins_on(rules, snapshot.shelf, allowed, request.surface, request.now, request.segments)
         consumed = subscriber.consumed_content_ids.union(history.content_ids)
-        shown = composing.personal(snapshot.shelf, snapshot.genres, rules, rows, scores, consumed, pins, request.count)
-        explained = reasons(
-            snapshot.artefact, snapshot.catalogue, history, snapshot.items[shown.rows], shown.pin_reasons
+        allowed = request.allowed()
+        question = Question(
+            snapshot.artefact, snapshot, features, history, consumed, allowed, request.visitor.device, request.now
         )
-        foreseen = dict(zip(rows.tolist(), map(_chances, chances.tolist()), strict=True))
+        judged = MODELS[snapshot.served_model](question)
+        if len(judged.items) == 0:
+            raise NotPersonalError(FallbackReason.NO_HISTORY)
+        rows = snapshot.rows[judged.items]
+        pins = composing.pins_on(rules, snapshot.shelf, allowed, request.surface, request.now, request.segments)
+        shown = composing.personal(
+            snapshot.shelf, snapshot.genres, rules, rows, judged.scores, consumed, pins, request.count
+        )
+        items = snapshot.items[shown.rows]
+        told = {place: judged.reasons[item] for place, item in enumerate(items.tolist()) if item in judged.reasons}
+        explained = reasons(snapshot.artefact, snapshot.catalogue, history, items, {**told, **shown.pin_reasons})
+        foreseen = {}
+        if judged.chances is not None:
+            foreseen = dict(zip(rows.tolist(), map(_chances, judged.chances.tolist()), strict=True))
         return _answer(request, allowed, shown, explained, foreseen, snapshot.artefact.model_version, None)
 
     def _subscriber(self, request: _Request) -> Subscriber:
         visitor = request.visitor
         if visitor.is_nobody:
-            raise _NotPersonalError(FallbackReason.UNKNOWN_SUBSCRIBER)
+            raise NotPersonalError(FallbackReason.UNKNOWN_SUBSCRIBER)
         with self._warehouse.connection() as connection:
             subscriber = find_subscriber(
                 connection,
@@ -251,9 +239,9 @@ class Recommender:
             )
         request.subscriber, request.is_read = subscriber, True
         if subscriber is None:
-            raise _NotPersonalError(FallbackReason.UNKNOWN_SUBSCRIBER)
+            raise NotPersonalError(FallbackReason.UNKNOWN_SUBSCRIBER)
         if not subscriber.has_personalization_consent:
-            raise _NotPersonalError(FallbackReason.NO_CONSENT)
+            raise NotPersonalError(FallbackReason.NO_CONSENT)
         return subscriber
 
     def _features(self, subscriber: Subscriber) -> SubscriberFeatures:
@@ -262,7 +250,7 @@ class Recommender:
         except FeaturesUnavailableError as error:
             _log.warning("online features do not answer", reason=str(error))
             self._state.wake()
-            raise _NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE) from error
+            raise NotPersonalError(FallbackReason.FEATURES_UNAVAILABLE) from error
 
 
 def open_recommender(
@@ -280,22 +268,6 @@ def open_recommender(
     return recommender
 
 
-def retrieve(
-    snapshot: Snapshot, artefact: Artefact, allowed: Bools, query: Floats, now: datetime
-) -> tuple[Indices, Floats]:
-    """What the ranker looks at of what may be shown, nearest first, with its dot products.
-
-    Args:
-        allowed: (C,)
-        query: (D,) where the subscriber stands.
-    """
-    # the last stands for what is not in the catalogue
-    gone = np.flatnonzero(~np.append(allowed, False)[snapshot.rows])
-    # as many as in training: the ranker judges a candidate by its place among them
-    count = artefact.manifest.candidate_count
-    return find_candidates(artefact.nearest, query, snapshot.findable, gone, now.timestamp(), count)
-
-
 def _version(snapshot: Snapshot) -> str | None:
     return snapshot.artefact.model_version if snapshot.artefact is not None else None
 
@@ -306,12 +278,11 @@ def _fallback(request: _Request, reason: FallbackReason) -> Answer:
     pins = composing.pins_on(request.rules, snapshot.shelf, allowed, request.surface, request.now, request.segments)
     rows = snapshot.popular_rows[allowed[snapshot.popular_rows]]
     shown = composing.popular(snapshot.shelf, request.rules, rows, pins, request.count)
-    popular_ids = snapshot.catalogue.popular_ids.union(snapshot.artefact.popular_7d[:100] if snapshot.artefact else ())
     explained = [
         pin.reason
         if (pin := shown.pins.get(place)) is not None
         else POPULAR
-        if snapshot.shelf.contents[row].content_id in popular_ids
+        if snapshot.shelf.contents[row].content_id in snapshot.popular_ids
         else NEWEST_FIRST
         for place, row in enumerate(shown.rows.tolist())
     ]
@@ -334,6 +305,7 @@ def _answer(
     )
     recommendation = Recommendation(
         items=items,
+        model=None if fallback_reason is not None else request.snapshot.served_model,
         model_version=model_version,
         is_fallback=fallback_reason is not None,
         fallback_reason=fallback_reason,

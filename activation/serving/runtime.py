@@ -56,6 +56,7 @@ class Runtime:
                 request_id=answer.request_id,
                 subscriber_id=answer.subscriber_id,
                 surface=surface,
+                model=answer.model,
                 model_version=answer.model_version,
                 is_fallback=answer.is_fallback,
                 fallback_reason=answer.fallback_reason,

@@ -31,6 +31,14 @@ def test_item_knn_is_the_cosine_of_who_consumed_what() -> None:
     assert found == pytest.approx(expected, abs=1e-6)
 
 
+def test_of_all_that_was_consumed_each_content_counts_once_and_of_the_newest_each_time() -> None:
+    similarity = baselines.neighbours(interactions([(0, 1, 0), (0, 2, 1), (1, 1, 0), (1, 3, 1)]), 3)
+    repeated, once = histories([np.array([1, 1, 2])]), histories([np.array([1, 2])])
+    expected = baselines.neighbour_scores(similarity, once)
+    assert baselines.consumed_scores(similarity, repeated) == pytest.approx(expected)
+    assert baselines.neighbour_scores(similarity, repeated)[0, 3] == pytest.approx(2 * expected[0, 3])
+
+
 def test_only_the_nearest_neighbours_are_kept() -> None:
     generator = np.random.default_rng(4)
     rows = [(int(u), int(i), n) for n, (u, i) in enumerate(generator.integers([0, 1], [40, 31], size=(600, 2)))]
@@ -91,7 +99,7 @@ def test_what_is_alike_by_tags_and_by_words_comes_first() -> None:
     side = np.array([[1, 0, 1], [1, 0, 1], [0, 1, 1], [0, 1, 1]], dtype=np.float32)
     texts = ["cat", "dog", "cat", "dog"]
     contents = Contents.of(("a", "b", "c", "d"), side, texts, np.full(4, UNKNOWN), np.ones(4, dtype=bool))
-    scores = baselines.Likeness.of(contents).scores(histories([np.array([1]), np.array([1, 4])]))
+    scores = baselines.likeness_scores(baselines.likeness(contents), histories([np.array([1]), np.array([1, 4])]))
     # tags: 1, 1, 1/2, 1/2; words: 1, 0, 1, 0
     assert scores[0, 1:] == pytest.approx([2.0, 1.0, 1.5, 0.5])
     # somebody with both tags and both words is as far from each
@@ -99,6 +107,6 @@ def test_what_is_alike_by_tags_and_by_words_comes_first() -> None:
 
 
 def test_without_words_tags_alone_say_what_is_alike() -> None:
-    scores = baselines.Likeness.of(contents_of(3)).scores(histories([np.array([2])]))
+    scores = baselines.likeness_scores(baselines.likeness(contents_of(3)), histories([np.array([2])]))
     assert scores[0].argmax() == 2
     assert scores[0, 2] == pytest.approx(1.0)

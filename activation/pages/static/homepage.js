@@ -12,7 +12,7 @@ function explain(tile) {
   part("reason").textContent = data.pinned ? `Here by choice of the editors: ${data.reason}.` : `Here ${/^because|^popular|^new/.test(data.reason) ? (data.reason.startsWith("because") ? "" : "because it is ") : "because it "}${data.reason}.`;
   part("rail").textContent = `“${data.rail}”, place ${data.place}`;
   model.textContent = data.pinned ? "the editors" : data.model
-    ? `model ${data.model}`
+    ? data.model
     : model.dataset.reason
       ? `the list for everybody (${model.dataset.reason}). ${model.dataset.fallback}`
       : "the list for everybody, and what resembles what was watched";

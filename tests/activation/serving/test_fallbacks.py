@@ -166,7 +166,7 @@ def test_a_defect_of_a_model_gives_the_popular_list_rather_than_an_error(
     def broken(*_: object) -> None:
         raise ValueError("a shape that nobody expected")
 
-    monkeypatch.setattr("activation.serving.recommender.retrieve", broken)
+    monkeypatch.setattr("activation.serving.models.retrieve", broken)
     assert_popular(ask(client, world.DRAMA_LOVER), "internal_error")
 
 
