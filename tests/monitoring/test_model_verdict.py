@@ -18,9 +18,9 @@ from training.verdicts import VerdictError
 NEXT = "20260307T000000-0a1b2c3e"
 _FIGURES = {
     ("loo", "marquee"): 0.3,
-    ("loo", "item_knn"): 0.2,
+    ("loo", "ease"): 0.2,
     ("temporal", "marquee"): 0.3,
-    ("temporal", "popularity"): 0.2,
+    ("temporal", "popularity_7d"): 0.2,
 }
 
 

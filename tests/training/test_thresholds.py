@@ -30,7 +30,7 @@ def test_a_team_brings_its_own_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ("plays_an_hour: 1000", "plays_an_hour: 0", r"batch\.plays_an_hour: .* greater than or equal to 1, found 0"),
         ("plays_an_hour: 1000", "", r"batch\.plays_an_hour: Field required"),
         ("tolerance: 0.05", "tolerance: much", r"champion\.tolerance: .*, found 'much'"),
-        ("loo: item_knn", "loo: oracle", r"quality\.loo: .* found 'oracle'"),
+        ("loo: ease", "loo: oracle", r"quality\.loo: .* found 'oracle'"),
         ("gender: *levels", "shoe_size: *levels", r"fairness\.attributes\.shoe_size.*age_band.*found 'shoe_size'"),
         ("tenure_days: [30, 90, 180]", "tenure_days: [90, 30]", r"tenure_days \[90, 30\] must rise"),
         ("{warn: 0.001, fail: 0.01}", "{warn: 0.1, fail: 0.01}", r"set_aside_share: .*warn 0.1 must not be above"),

@@ -37,7 +37,7 @@ def add_version(
     name: str,
     *,
     loo: float = 0.11,
-    item_knn: float = 0.05,
+    ease: float = 0.05,
     temporal_high: float = 0.25,
     popularity: float = 0.14,
     hit_women: float = 0.5,
@@ -48,9 +48,9 @@ def add_version(
     """Register `name` with these figures; a share of women and men find their content on top of the list."""
     figures = {
         ("loo", "marquee"): (loo, loo + 0.01),
-        ("loo", "item_knn"): (item_knn, item_knn + 0.01),
+        ("loo", "ease"): (ease, ease + 0.01),
         ("temporal", "marquee"): (temporal_high - 0.05, temporal_high),
-        ("temporal", "popularity"): (popularity, popularity + 0.04),
+        ("temporal", "popularity_7d"): (popularity, popularity + 0.04),
     }
     metrics = [
         {"protocol": protocol, "model": model, "metric": "ndcg", "k": 10, "value": value, "low": value - 0.01,
