@@ -108,6 +108,9 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
     reference.to_parquet(draft / "reference_features.parquet", index=False)
     subscribers.to_parquet(draft / "subscribers.parquet", index=False)
     impressions.to_parquet(draft / _IMPRESSIONS, index=False)
+    # what a training that was killed goes on from, where it is of the same data
+    for checkpoint in folder.glob("*.checkpoint"):
+        checkpoint.rename(draft / checkpoint.name)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return folder

@@ -173,6 +173,16 @@ def test_lists_that_were_shown_teach_the_ranker_and_are_those_of_the_day_of_the_
     pipeline.clean_up("past", run.settings)
 
 
+def test_a_data_set_that_is_made_again_keeps_what_a_killed_training_left(run: Run) -> None:
+    folder = pipeline.build_training_set("killed", NOW, run.settings)
+    (folder / "loo.checkpoint").write_text("three epochs")
+    (folder / "trained.pickle").write_text("of other data")
+    again = pipeline.build_training_set("killed", NOW, run.settings)
+    assert (again / "loo.checkpoint").read_text() == "three epochs"
+    assert not (again / "trained.pickle").exists()
+    pipeline.clean_up("killed", run.settings)
+
+
 def test_what_was_shown_is_judged_by_what_was_known_then(run: Run) -> None:
     """The same lists with other features of the store after them, and with a log that ends with them, give the same."""
     sifted, content_frame = pipeline.read_training_set("run-1", run.settings)
