@@ -348,8 +348,17 @@ def best(items: Ints, scores: Floats, k: int) -> tuple[Ints, Floats]:
 
 
 def _is_held_back(split: Split, users: Ints, items: Ints) -> Bools:
-    held_back = {(user, item) for user, found in zip(split.users, split.relevant, strict=True) for item in found}
-    return np.array([pair in held_back for pair in zip(users, items, strict=True)], dtype=bool)
+    """Whether each pair is among those that have to be found.  # (S,), (S,) -> (S,)"""
+    if not len(users):
+        return np.zeros(0, dtype=bool)
+    counts = [len(found) for found in split.relevant]
+    found = np.concatenate([np.zeros(0, dtype=np.int64), *split.relevant]).astype(np.int64)
+    # a number for each pair
+    width = max(int(items.max()), int(found.max(initial=0))) + 1
+    is_among: Bools = np.isin(
+        users.astype(np.int64) * width + items, np.repeat(split.users, counts).astype(np.int64) * width + found
+    )
+    return is_among
 
 
 def _ordering(lesson: Lesson, config: RankerConfig, seed: int) -> Ranker:

@@ -31,7 +31,8 @@ from training.shown_lists import ShownLists
 from training.tower_fitting import Schedule
 from training.towers import TowerConfig, TwoTower
 
-Progress = Callable[[str, int, float], None]
+# stage, epoch from 0 on, how many the stage has at most, mean loss
+Progress = Callable[[str, int, int, float], None]
 # scores of every content for some subscribers, held at a time: 64 MiB
 _SCORES_AT_ONCE = 2**24
 # who decides when the towers have learnt enough
@@ -107,7 +108,7 @@ def fit_system(
     )
     tower_fitting.fit(
         retriever, inner.train.histories(), schedule, seed,
-        lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
+        lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, schedule.epochs, loss),
     )  # fmt: skip
     wished = dataset.without_given_up(inner, split.train, config.dropped_below)
     fitted, taught = _fitted_ranker(retriever, wished, contents, ranker_config, lessons, features, seed)
@@ -120,7 +121,7 @@ def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: 
     schedule = Schedule(retriever.config.tuning_epochs, retriever.config.learning_rate / 3)
     tower_fitting.fit(
         retriever, interactions.histories(), schedule, seed + 1,
-        lambda epoch, loss: progress(name, epoch, loss),
+        lambda epoch, loss: progress(name, epoch, schedule.epochs, loss),
     )  # fmt: skip
 
 

@@ -343,7 +343,7 @@ def test_a_run_on_the_same_data_finds_the_version_that_is_there(run: Run, monkey
 
 def test_a_training_gives_its_connections_back_even_if_it_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(interactions: dataset.Interactions, *others: object) -> None:
-        _, _, _, _, _, features, _, _ = others
+        features = others[5]
         assert isinstance(features, StoredFeatures)
         assert features.subscribers(dataset.leave_last_out(interactions))
         raise RuntimeError("out of memory")
