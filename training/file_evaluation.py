@@ -166,7 +166,7 @@ def _by_group(split: Split, lists: list[RankedLists], log: LoggedInteractions, i
         ndcg = pd.Series(_ndcg(split, ranked, len(log.item_ids)))
         for name in about.columns:
             for group, values in ndcg.groupby(about[name]):
-                rows.append((name, group, ranked.model, *_mean(values.to_numpy(dtype=np.float64))))
+                rows.append((name, group, ranked.model, *_mean(np.asarray(values, dtype=np.float64))))
         if all(is_consumed[items].all() for items in split.relevant):
             continue
         for group, chosen in (("consumed before", is_consumed), ("new", ~is_consumed)):

@@ -177,19 +177,6 @@ def test_chances_of_the_drawn_are_as_often_as_they_are_drawn() -> None:
     np.testing.assert_allclose(seen[1:] / 4_000, chance[1:], atol=0.03)
 
 
-_KILLED = """
-import sys
-from pathlib import Path
-from tests.training import test_tower_fitting
-test_tower_fitting.killed(Path(sys.argv[1]))
-"""
-
-_SHARED = """
-import sys
-from pathlib import Path
-from tests.training import test_tower_fitting
-test_tower_fitting.shared(Path(sys.argv[1]), sys.argv[2])
-"""
 _KEPT = Schedule(epochs=5, learning_rate=1e-2, quality=_share_found, patience=5)
 
 
@@ -232,9 +219,15 @@ def shared(folder: Path, part: str) -> None:
     leave_processes()
 
 
-def _run(program: str, folder: Path, *arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
+def _run(
+    program: Callable[..., None], folder: Path, *arguments: str, processes: int = 1
+) -> subprocess.CompletedProcess[str]:
+    """`program` of this file in processes of its own."""
     file, root = folder / "program.py", Path(__file__).parents[2]
-    file.write_text(program)
+    file.write_text(
+        "import sys\nfrom pathlib import Path\nfrom tests.training import test_tower_fitting\n"
+        f"test_tower_fitting.{program.__name__}(Path(sys.argv[1]), *sys.argv[2:])\n"
+    )
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     return subprocess.run(
         [sys.executable, *(torchrun if processes > 1 else []), file, folder, *arguments],
@@ -245,7 +238,7 @@ def _run(program: str, folder: Path, *arguments: str, processes: int = 1) -> sub
 
 
 def test_a_killed_run_goes_on_in_another_process(tmp_path: Path) -> None:
-    said = _run(_KILLED, tmp_path)
+    said = _run(killed, tmp_path)
     assert said.returncode == -signal.SIGKILL, said.stderr
     whole, again, epochs = _model(), _model(), []
     fit(whole, _cycle(20, 10), _KEPT, seed=1)
@@ -259,9 +252,9 @@ def test_a_killed_run_goes_on_in_another_process(tmp_path: Path) -> None:
 def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """The reports of two processes that go on from where two others were killed."""
     folder = tmp_path_factory.mktemp("shared")
-    said = _run(_SHARED, folder, "killed", processes=2)
+    said = _run(shared, folder, "killed", processes=2)
     assert "Signal 9 (SIGKILL)" in said.stderr, said.stderr
-    said = _run(_SHARED, folder, "after", processes=2)
+    said = _run(shared, folder, "after", processes=2)
     assert said.returncode == 0, said.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
