@@ -20,12 +20,12 @@ from training.evaluation import MetricRow
 from training.interaction_files import LoggedInteractions
 from training.outcomes import Outcomes
 from training.ranked_lists import RankedLists, hits, list_frame
-from training.ranker import Taught
 from training.ranker_config import RankerConfig
 from training.ranking_features import LoggedFeatures
+from training.ranking_lessons import Taught
 from training.shown_lists import ShownLists
 from training.system import Lessons, Progress, candidate_count, fit_system, ranked_lists
-from training.towers import TowerConfig
+from training.tower_config import TowerConfig
 
 Protocol = Literal["temporal", "loo"]
 Catalogue = Literal["consumed", "all"]

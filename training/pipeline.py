@@ -38,13 +38,14 @@ from training.poisoning import CleanedFeatures, Sifted
 from training.processes import is_first_process
 from training.provenance import source_revision
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
-from training.ranker import Foreseen, Taught
+from training.ranker import Foreseen
 from training.ranker_config import read_ranker_config
 from training.ranking_features import RankingFeatures, StoredFeatures
+from training.ranking_lessons import Taught
 from training.shown_lists import ShownLists
 from training.system import Lessons, Progress, Relations, System, candidate_count, fit_system, ranked_lists, tuned
 from training.thresholds import load_thresholds
-from training.towers import read_config
+from training.tower_config import read_config
 
 _log = structlog.get_logger()
 _LIST_LENGTH = 50

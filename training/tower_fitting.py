@@ -23,7 +23,8 @@ from torch.nn.parallel import DistributedDataParallel
 from training.histories import Floats, Histories, Ints, Rows, Windows, filled, packed, windows
 from training.processes import is_first_process, of_each, process_count, process_number
 from training.sharded_tables import clip_gradients, own_files, own_names, spread
-from training.towers import TowerConfig, TwoTower
+from training.tower_config import TowerConfig
+from training.towers import TwoTower
 
 Progress = Callable[[int, float], None]
 # of an epoch, however little there is to learn from

@@ -61,7 +61,7 @@ def evaluate(
     from training import file_evaluation, processes
     from training.interaction_files import read_interactions
     from training.ranker_config import read_ranker_config
-    from training.towers import read_config
+    from training.tower_config import read_config
 
     settings = load_settings()
     config, ranker_config = read_config(settings.two_tower_file), read_ranker_config(settings.ranker_file)

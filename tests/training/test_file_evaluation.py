@@ -25,7 +25,7 @@ from training import file_evaluation
 from training.file_evaluation import EvaluationError, FileEvaluation, _by_group, cut, split_of, topk
 from training.interaction_files import LoggedInteractions, read_interactions
 from training.metrics import bootstrap_interval
-from training.towers import TowerConfig
+from training.tower_config import TowerConfig
 
 # two processes on two cores
 _NARROW = {"OMP_NUM_THREADS": "1", "MARQUEE_TORCH_THREADS": "1"}

@@ -8,8 +8,9 @@ from tests.training.columns import embed_subscribers, histories
 from training import towers
 from training.dataset import UNKNOWN, Contents
 from training.histories import SECOND
+from training.tower_config import TowerConfig
 from training.tower_fitting import Schedule, fit
-from training.towers import TowerConfig, TwoTower
+from training.towers import TwoTower
 
 
 def test_a_new_content_is_found_by_whoever_reads_of_its_subject() -> None:

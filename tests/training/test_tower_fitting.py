@@ -16,8 +16,9 @@ from tests.training.columns import contents, embed_subscribers, histories
 from training import towers
 from training.histories import SECOND, Histories
 from training.processes import is_first_process, join_processes, leave_processes, process_number
+from training.tower_config import TowerConfig
 from training.tower_fitting import Schedule, _Competitors, fit
-from training.towers import TowerConfig, TwoTower
+from training.towers import TwoTower
 
 SMALL = TowerConfig(embedding_size=16, sequence_length=8, block_count=1, dropout=0.1, batch_size=16)
 _QUICK = Schedule(epochs=2, learning_rate=1e-2)
