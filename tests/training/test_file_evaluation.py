@@ -268,7 +268,7 @@ def test_processes_that_share_the_training_say_and_write_what_one_does(
         # which is little beside what there is to learn
         assert noise < (one.value - figures["popularity"].value) / 4
     # what is not shared out is the same, and what is written is what was measured
-    assert shown["ease"] == round(figures["ease"].value, 4)
+    assert shown["popularity"] == round(figures["popularity"].value, 4)
     wanted, lists = _held_back(file), pd.read_parquet(out)
     ranks = lists.loc[(lists["rank"] <= 10) & (lists["user_id"].map(wanted) == lists["item_id"]), "rank"]
     assert (1 / np.log2(ranks + 1)).sum() / len(wanted) == pytest.approx(shown["marquee"], abs=5e-5)

@@ -189,8 +189,9 @@ def _kill_after(last: int) -> Callable[[int, float], None]:
     return on_epoch
 
 
-def killed(folder: Path) -> None:
+def killed(folder: Path, threads: str) -> None:
     """What a process does that does not come back."""
+    torch.set_num_threads(int(threads))
     fit(_model(), _cycle(20, 10), replace(_KEPT, checkpoint=folder / "towers.checkpoint"), 1, _kill_after(2))
 
 
@@ -221,17 +222,17 @@ def shared(folder: Path, part: str) -> None:
 
 
 def _run(
-    program: Callable[..., None], folder: Path, *arguments: str, processes: int = 1
+    program: Callable[..., None], folder: Path, *arguments: str, by_torchrun: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """`program` of this file in processes of its own."""
+    """`program` of this file in a process of its own, or in two that torchrun starts."""
     file, root = folder / "program.py", Path(__file__).parents[2]
     file.write_text(
         "import sys\nfrom pathlib import Path\nfrom tests.training import test_tower_fitting\n"
         f"test_tower_fitting.{program.__name__}(Path(sys.argv[1]), *sys.argv[2:])\n"
     )
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     return subprocess.run(
-        [sys.executable, *(torchrun if processes > 1 else []), file, folder, *arguments],
+        [sys.executable, *(torchrun if by_torchrun else []), file, folder, *arguments],
         check=False, capture_output=True, text=True, timeout=300, cwd=root,
         env={**os.environ, "OMP_NUM_THREADS": "1",
              "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])},
@@ -239,7 +240,8 @@ def _run(
 
 
 def test_a_killed_run_goes_on_in_another_process(tmp_path: Path) -> None:
-    said = _run(killed, tmp_path)
+    # sums of more threads come out otherwise by a bit
+    said = _run(killed, tmp_path, str(torch.get_num_threads()))
     assert said.returncode == -signal.SIGKILL, said.stderr
     whole, again, epochs = _model(), _model(), []
     fit(whole, _cycle(20, 10), _KEPT, seed=1)
@@ -253,9 +255,9 @@ def test_a_killed_run_goes_on_in_another_process(tmp_path: Path) -> None:
 def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """The reports of two processes that go on from where two others were killed."""
     folder = tmp_path_factory.mktemp("shared")
-    said = _run(shared, folder, "killed", processes=2)
+    said = _run(shared, folder, "killed", by_torchrun=True)
     assert "Signal 9 (SIGKILL)" in said.stderr, said.stderr
-    said = _run(shared, folder, "after", processes=2)
+    said = _run(shared, folder, "after", by_torchrun=True)
     assert said.returncode == 0, said.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
