@@ -25,7 +25,7 @@ from feature_repo.store import close_store, open_store
 from feature_repo.tower_inputs import TOWER_INPUTS, chosen, inputs_of
 from marquee.errors import MarqueeError
 from marquee.settings import Settings
-from training import baselines, dataset, pipeline, ranker, registry, towers
+from training import baselines, dataset, pipeline, ranker, ranking_lessons, registry, towers
 from training.dataset import Contents, Split
 from training.evaluation import K, per_subscriber
 from training.histories import Floats
@@ -176,7 +176,7 @@ class ServedModel:
         ages = contents.ages_at(split.cuts)
         candidates = candidate_items(retrieval, week, seen, allowed, ages, self.manifest.candidate_count)
         told = contexts(seen, split.cuts, contents)
-        lists = ranker.candidate_lists(features, split, candidates, retrieval, nearby, taste, told)
+        lists = ranking_lessons.candidate_lists(features, split, candidates, retrieval, nearby, taste, told)
         columns = [NAMES.index(name) for name in self.manifest.ranker_features]
         scores = np.full(candidates.shape, -np.inf, dtype=np.float32)
         for row, items in enumerate(candidates):

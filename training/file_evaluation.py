@@ -4,6 +4,7 @@ In: interactions and a protocol. Out: figures of every model, and its lists for 
 what can be known on the training side is learnt from: the split's figures are comparable with any other model's.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,12 +20,12 @@ from training.evaluation import MetricRow
 from training.interaction_files import LoggedInteractions
 from training.outcomes import Outcomes
 from training.ranked_lists import RankedLists, hits, list_frame
-from training.ranker import Taught
 from training.ranker_config import RankerConfig
 from training.ranking_features import LoggedFeatures
+from training.ranking_lessons import Taught
 from training.shown_lists import ShownLists
 from training.system import Lessons, Progress, candidate_count, fit_system, ranked_lists
-from training.towers import TowerConfig
+from training.tower_config import TowerConfig
 
 Protocol = Literal["temporal", "loo"]
 Catalogue = Literal["consumed", "all"]
@@ -35,7 +36,7 @@ _SHORTEST = 3
 _MOST_GROUPS = 20
 # up to this many interactions on the training side a user is cold
 _COLD_USER = 4
-_GROUP_COLUMNS = ["property", "group", "model", "ndcg", "user_count"]
+_GROUP_COLUMNS = ["property", "group", "model", "ndcg", "low", "high", "user_count"]
 
 
 class EvaluationError(MarqueeError):
@@ -47,7 +48,8 @@ class FileEvaluation:
     """What one protocol gave.
 
     Attributes:
-        groups: NDCG@10 of each model in each group of users: property, group, model, ndcg, user_count.
+        groups: NDCG@10 of each model in each group of users: property, group, model, ndcg, low and high of its 95%
+            interval (NaN of a single user), user_count.
         cold_share: share of what was held back that nobody consumed on the training side.
     """
 
@@ -164,7 +166,7 @@ def _by_group(split: Split, lists: list[RankedLists], log: LoggedInteractions, i
         ndcg = pd.Series(_ndcg(split, ranked, len(log.item_ids)))
         for name in about.columns:
             for group, values in ndcg.groupby(about[name]):
-                rows.append((name, group, ranked.model, float(values.mean()), len(values)))
+                rows.append((name, group, ranked.model, *_mean(np.asarray(values, dtype=np.float64))))
         if all(is_consumed[items].all() for items in split.relevant):
             continue
         for group, chosen in (("consumed before", is_consumed), ("new", ~is_consumed)):
@@ -172,8 +174,15 @@ def _by_group(split: Split, lists: list[RankedLists], log: LoggedInteractions, i
             there = np.flatnonzero([len(items) > 0 for items in wanted])
             part = replace(split.at(there), relevant=[wanted[row] for row in there])
             figures = _ndcg(part, replace(ranked, items=ranked.items[there]), len(log.item_ids))
-            rows.append(("content", group, ranked.model, float(figures.mean()), len(figures)))
+            rows.append(("content", group, ranked.model, *_mean(figures)))
     return pd.DataFrame(rows, columns=_GROUP_COLUMNS)
+
+
+def _mean(figures: metrics.Values) -> tuple[float, float, float, int]:
+    """Over users, its interval, and of how many it is."""
+    # of one user, or of none, chance cannot be told
+    low, high = metrics.bootstrap_interval(figures) if len(figures) > 1 else (math.nan, math.nan)
+    return float(figures.mean()), low, high, len(figures)
 
 
 def _ndcg(split: Split, ranked: RankedLists, item_count: int) -> metrics.Values:

@@ -38,13 +38,14 @@ from training.poisoning import CleanedFeatures, Sifted
 from training.processes import is_first_process
 from training.provenance import source_revision
 from training.ranked_lists import RankedLists, list_frame, relevant_frame
-from training.ranker import Foreseen, Taught
+from training.ranker import Foreseen
 from training.ranker_config import read_ranker_config
 from training.ranking_features import RankingFeatures, StoredFeatures
+from training.ranking_lessons import Taught
 from training.shown_lists import ShownLists
-from training.system import Lessons, Relations, System, candidate_count, fit_system, ranked_lists, tuned
+from training.system import Lessons, Progress, Relations, System, candidate_count, fit_system, ranked_lists, tuned
 from training.thresholds import load_thresholds
-from training.towers import read_config
+from training.tower_config import read_config
 
 _log = structlog.get_logger()
 _LIST_LENGTH = 50
@@ -108,13 +109,20 @@ def build_training_set(run_key: str, now: datetime, settings: Settings) -> Path:
     reference.to_parquet(draft / "reference_features.parquet", index=False)
     subscribers.to_parquet(draft / "subscribers.parquet", index=False)
     impressions.to_parquet(draft / _IMPRESSIONS, index=False)
+    # what a training that was killed goes on from, where it is of the same data
+    for checkpoint in folder.glob("*.checkpoint"):
+        checkpoint.rename(draft / checkpoint.name)
     shutil.rmtree(folder, ignore_errors=True)
     draft.rename(folder)
     return folder
 
 
-def train_models(run_key: str, settings: Settings) -> str:
-    """Fit on both splits, then take everything in; returns the version's name. What is there already is not redone."""
+def train_models(run_key: str, settings: Settings, progress: Progress = lambda *_: None) -> str:
+    """Fit on both splits, then take everything in; returns the version's name. What is there already is not redone.
+
+    Args:
+        progress: is told of every epoch, beside the log.
+    """
     folder = _work_dir(run_key, settings)
     sifted, content_frame = read_training_set(run_key, settings)
     frame, impressions = sifted.kept, pd.read_parquet(folder / _IMPRESSIONS)
@@ -133,7 +141,7 @@ def train_models(run_key: str, settings: Settings) -> str:
     try:
         features = CleanedFeatures.of(StoredFeatures(store, contents), sifted, content_frame)
         trained = _fit_everything(
-            interactions, everything, told, impressions, contents, codes, features, folder, settings
+            interactions, everything, told, impressions, contents, codes, features, folder, settings, progress
         )
     finally:
         close_store(store)
@@ -199,14 +207,16 @@ def _fit_everything(
     features: RankingFeatures,
     folder: Path,
     settings: Settings,
+    progress: Progress,
 ) -> Trained:
     config, ranker_config = read_config(settings.two_tower_file), read_ranker_config(settings.ranker_file)
     weights = load_list_rules(settings.list_rules_file).list_weights
     losses: list[LossPoint] = []
 
-    def progress(stage: str, epoch: int, loss: float) -> None:
+    def on_epoch(stage: str, epoch: int, epoch_count: int, loss: float) -> None:
         losses.append(LossPoint(stage, epoch, loss))
         _log.info("training.epoch", stage=stage, epoch=epoch, loss=round(loss, 4))
+        progress(stage, epoch, epoch_count, loss)
 
     lists = []
     taught = Taught.nothing()
@@ -233,12 +243,12 @@ def _fit_everything(
             taught.without(split),
         )
         system, taught = fit_system(
-            split, inner, contents, config, ranker_config, lessons, features, settings.seed, progress, folder
+            split, inner, contents, config, ranker_config, lessons, features, settings.seed, on_epoch, folder
         )
         became = Outcomes.of(split, told, int(told.moments.max()), ranker_config)
         lists.append((split, *ranked_lists(system, split, became, contents, features, _LIST_LENGTH, weights)))
     # articles and podcasts too
-    tuned(system.retriever, everything, settings.seed, progress, "final: tuning")
+    tuned(system.retriever, everything, settings.seed, on_epoch, "final: tuning")
     relations = Relations.of(everything, len(contents.content_ids), config.dropped_below)
     served = System(system.retriever, system.ranker, relations)
     return Trained(served, contents, codes, lists, _fallback(everything, contents), losses)

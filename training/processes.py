@@ -67,6 +67,16 @@ def wait_for_all() -> None:
         distributed.barrier()
 
 
+def process_number() -> int:
+    """Which of the processes this is, from 0 on."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def process_count() -> int:
+    """How many processes there are, this one among them."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
 def is_first_process() -> bool:
     """Whether this process is the one that writes and speaks."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    return process_number() == 0

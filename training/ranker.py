@@ -20,15 +20,14 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 from torch.nn import functional
 
-from feature_repo.ranking_inputs import CONTEXT_NAMES, NAMES, REQUEST_NAMES, Context, ranking_inputs
+from feature_repo.ranking_inputs import CONTEXT_NAMES, NAMES, REQUEST_NAMES
 from training.calibration import fitted_sigmoid, folds_of
 from training.dataset import Bools, Split
 from training.histories import Floats, Ints
 from training.metrics import Values
 from training.outcomes import Outcomes
-from training.ranked_lists import stacked
 from training.ranker_config import RankerConfig
-from training.ranking_features import RankingFeatures
+from training.ranking_lessons import CandidateLists, Lesson, Started
 
 CANDIDATE_COUNT = 100
 # the last dimension of a ranker's probabilities
@@ -107,71 +106,6 @@ def _reading(outputs: int) -> nn.Linear:
 
 
 @dataclass(frozen=True)
-class CandidateLists:
-    """Candidates of E recommendations with their inputs.
-
-    Attributes:
-        items: (E, K) item numbers, best retrieved first; 0 where there were no more.
-        inputs: (E, K, F)
-    """
-
-    items: Ints
-    inputs: Floats
-
-
-@dataclass(frozen=True)
-class Started:
-    """Candidates that were started, and what became of each.
-
-    Attributes:
-        users, items: (S,)
-        inputs: (S, F)
-        finished, returned: (S,) 1 or 0, NaN where nobody knows.
-    """
-
-    users: Ints
-    items: Ints
-    inputs: Floats
-    finished: Floats
-    returned: Floats
-
-    @classmethod
-    def of(cls, lists: CandidateLists, users: Ints, outcomes: Outcomes) -> Self:
-        """Those candidates of `lists`, which are those of `users`, of which something is known.  # users: (E,)"""
-        finished, returned = outcomes.at(users, lists.items)
-        rows, places = np.nonzero((lists.items > 0) & ~(np.isnan(finished) & np.isnan(returned)))
-        return cls(
-            users[rows],
-            lists.items[rows, places],
-            lists.inputs[rows, places],
-            finished[rows, places],
-            returned[rows, places],
-        )
-
-    @classmethod
-    def none(cls) -> Self:
-        numbers, shares = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-        return cls(numbers, numbers, np.zeros((0, len(NAMES)), dtype=np.float32), shares, shares)
-
-    def without(self, split: Split) -> Self:
-        """All but what `split` holds back."""
-        kept = ~_is_held_back(split, self.users, self.items)
-        return type(self)(
-            self.users[kept], self.items[kept], self.inputs[kept], self.finished[kept], self.returned[kept]
-        )
-
-    def with_more(self, others: Self) -> Self:
-        """Both, one after the other."""
-        return type(self)(
-            np.concatenate([self.users, others.users]),
-            np.concatenate([self.items, others.items]),
-            np.concatenate([self.inputs, others.inputs]),
-            np.concatenate([self.finished, others.finished]),
-            np.concatenate([self.returned, others.returned]),
-        )
-
-
-@dataclass(frozen=True)
 class Foreseen:
     """Probabilities that one head gave, and what came.
 
@@ -191,104 +125,6 @@ class Foreseen:
             np.concatenate([part.chances for part in parts]),
             np.concatenate([part.happened for part in parts]),
         )
-
-
-def joined(parts: Sequence[CandidateLists]) -> CandidateLists:
-    """Lists of one recommendation after another; short ones are filled up with item 0."""
-    return CandidateLists(stacked([part.items for part in parts]), stacked([part.inputs for part in parts]))
-
-
-def candidate_lists(
-    features: RankingFeatures,
-    split: Split,
-    candidates: Ints,
-    retrieval_scores: Floats,
-    neighbour_scores: Floats,
-    taste_scores: Floats,
-    contexts: Sequence[Context],
-) -> CandidateLists:
-    """Inputs of each candidate, point-in-time at each cut of `split`.
-
-    Args:
-        candidates: (E, K) item numbers.
-        retrieval_scores, neighbour_scores, taste_scores: (E, N + 1) of every content.
-        contexts: of each of the E recommendations.
-    """
-    k = candidates.shape[1]
-    subscribers = features.subscribers(split)
-    columns = features.candidates(split, candidates)
-    inputs = np.zeros((*candidates.shape, len(NAMES)), dtype=np.float32)
-    for row, (items, subscriber) in enumerate(zip(candidates, subscribers, strict=True)):
-        # as in a request, which knows of no empty places
-        there = np.flatnonzero(items)
-        inputs[row, there] = ranking_inputs(
-            subscriber,
-            columns.at(row * k + there),
-            retrieval_scores[row, items[there]],
-            neighbour_scores[row, items[there]],
-            taste_scores[row, items[there]],
-            contexts[row],
-        )
-    return CandidateLists(candidates, inputs)
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """Lists that teach the order of starts.
-
-    Attributes:
-        users: (E,) whose each list is; the folds of the calibration are of subscribers.
-        target: (E, K) how much each candidate is to have of its list; 0 where it was not started.
-    """
-
-    lists: CandidateLists
-    users: Ints
-    target: Floats
-
-    @classmethod
-    def of(cls, lists: CandidateLists, users: Ints, relevant: list[Ints]) -> Self:
-        """Of a retriever's candidates: those that are `relevant` (E arrays) share each list."""
-        wanted = np.stack([np.isin(items, found) for items, found in zip(lists.items, relevant, strict=True)])
-        target = wanted.astype(np.float32)
-        return cls(lists, users, target / np.maximum(target.sum(axis=1, keepdims=True), np.float32(1.0)))
-
-    def where(self, chosen: Bools) -> Self:
-        lists = CandidateLists(self.lists.items[chosen], self.lists.inputs[chosen])
-        return type(self)(lists, self.users[chosen], self.target[chosen])
-
-    def without(self, split: Split) -> Self:
-        """All lists but those of which something was started that `split` holds back."""
-        rows, places = np.nonzero(self.target)
-        is_held_back = _is_held_back(split, self.users[rows], self.lists.items[rows, places])
-        kept = np.ones(len(self.users), dtype=bool)
-        kept[rows[is_held_back]] = False
-        return self.where(kept)
-
-    def with_more(self, other: Self | None) -> Self:
-        """Both, one after the other."""
-        if other is None:
-            return self
-        return type(self)(
-            joined([self.lists, other.lists]),
-            np.concatenate([self.users, other.users]),
-            stacked([self.target, other.target]),
-        )
-
-
-@dataclass(frozen=True)
-class Taught:
-    """What one split taught a ranker, for the ranker of another: starts with their outcomes, and lists as shown."""
-
-    started: Started
-    shown: Lesson | None
-
-    @classmethod
-    def nothing(cls) -> Self:
-        return cls(Started.none(), None)
-
-    def without(self, split: Split) -> Self:
-        """What may be known beside what `split` holds back."""
-        return type(self)(self.started.without(split), None if self.shown is None else self.shown.without(split))
 
 
 def fit(candidates: Lesson, shown: Lesson | None, started: Started, config: RankerConfig, seed: int) -> Ranker:
@@ -345,11 +181,6 @@ def best(items: Ints, scores: Floats, k: int) -> tuple[Ints, Floats]:
     """The k of each list with the highest scores, the first of equal ones first.  # (E, K), (E, K) -> (E, k), (E, k)"""
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(items, order, axis=1), np.take_along_axis(scores, order, axis=1)
-
-
-def _is_held_back(split: Split, users: Ints, items: Ints) -> Bools:
-    held_back = {(user, item) for user, found in zip(split.users, split.relevant, strict=True) for item in found}
-    return np.array([pair in held_back for pair in zip(users, items, strict=True)], dtype=bool)
 
 
 def _ordering(lesson: Lesson, config: RankerConfig, seed: int) -> Ranker:

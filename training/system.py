@@ -18,20 +18,23 @@ from scipy import sparse
 from feature_repo.candidates import choose_candidates
 from feature_repo.composition import Weights
 from feature_repo.ranking_inputs import NEIGHBOUR_WINDOW
-from training import baselines, dataset, metrics, ranker, tower_fitting, towers
+from training import baselines, dataset, metrics, ranker, ranking_lessons, tower_fitting, towers
 from training.dataset import Bools, Contents, Interactions, Split
 from training.evaluation import K
 from training.histories import Floats, Histories, Ints
 from training.outcomes import Outcomes
 from training.ranked_lists import RankedLists, composed, hits, joined, stacked
-from training.ranker import CANDIDATE_COUNT, CandidateLists, Foreseen, Lesson, Ranker, Started, Taught
+from training.ranker import CANDIDATE_COUNT, Foreseen, Ranker
 from training.ranker_config import RankerConfig
 from training.ranking_features import RankingFeatures, contexts
+from training.ranking_lessons import CandidateLists, Lesson, Started, Taught
 from training.shown_lists import ShownLists
+from training.tower_config import TowerConfig
 from training.tower_fitting import Schedule
-from training.towers import TowerConfig, TwoTower
+from training.towers import TwoTower
 
-Progress = Callable[[str, int, float], None]
+# stage, epoch from 0 on, how many the stage has at most, mean loss
+Progress = Callable[[str, int, int, float], None]
 # scores of every content for some subscribers, held at a time: 64 MiB
 _SCORES_AT_ONCE = 2**24
 # who decides when the towers have learnt enough
@@ -107,7 +110,7 @@ def fit_system(
     )
     tower_fitting.fit(
         retriever, inner.train.histories(), schedule, seed,
-        lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, loss),
+        lambda epoch, loss: progress(f"{split.protocol}: towers", epoch, schedule.epochs, loss),
     )  # fmt: skip
     wished = dataset.without_given_up(inner, split.train, config.dropped_below)
     fitted, taught = _fitted_ranker(retriever, wished, contents, ranker_config, lessons, features, seed)
@@ -120,7 +123,7 @@ def tuned(retriever: TwoTower, interactions: Interactions, seed: int, progress: 
     schedule = Schedule(retriever.config.tuning_epochs, retriever.config.learning_rate / 3)
     tower_fitting.fit(
         retriever, interactions.histories(), schedule, seed + 1,
-        lambda epoch, loss: progress(name, epoch, loss),
+        lambda epoch, loss: progress(name, epoch, schedule.epochs, loss),
     )  # fmt: skip
 
 
@@ -208,7 +211,7 @@ def _fitted_ranker(
         inner = inner.at(np.sort(chosen))
     relations = Relations.of(inner.train, len(contents.content_ids), retriever.config.dropped_below)
     parts = _parts(retriever, relations, inner, inner.histories(), contents)
-    found = ranker.joined([_candidate_lists(part, relations, contents, features) for part in parts])
+    found = ranking_lessons.joined([_candidate_lists(part, relations, contents, features) for part in parts])
     candidates = Lesson.of(found, inner.users, inner.relevant)
     started = Started.of(found, inner.users, lessons.outcomes).with_more(lessons.earlier.started)
     shown = _shown_lesson(retriever, lessons.shown, relations, contents, features)
@@ -238,7 +241,7 @@ def _shown_lesson(
         there = np.take_along_axis(is_shown, lists.items, axis=1)
         parts.append(CandidateLists(np.where(there, lists.items, 0), lists.inputs))
         targets.append(np.where(there, np.take_along_axis(weights, lists.items, axis=1), np.float32(0.0)))
-    return Lesson(ranker.joined(parts), split.users, stacked(targets))
+    return Lesson(ranking_lessons.joined(parts), split.users, stacked(targets))
 
 
 def _scored(retriever: TwoTower, split: Split, histories: Histories) -> Iterator[tuple[Histories, Floats, Split]]:
@@ -295,7 +298,7 @@ def _candidate_lists(
     if shown is not None:
         chosen = _with(chosen, shown, part.retrieval)
     told = contexts(seen, cuts, contents)
-    return ranker.candidate_lists(features, part.split, chosen, part.retrieval, nearby, part.taste, told)
+    return ranking_lessons.candidate_lists(features, part.split, chosen, part.retrieval, nearby, part.taste, told)
 
 
 def _with(candidates: Ints, others: Ints, retrieval: Floats) -> Ints:

@@ -21,13 +21,16 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from training.histories import Floats, Histories, Ints, Rows, Windows, filled, packed, windows
-from training.processes import is_first_process, of_each
+from training.processes import is_first_process, of_each, process_count, process_number
 from training.sharded_tables import clip_gradients, own_files, own_names, spread
-from training.towers import TowerConfig, TwoTower
+from training.tower_config import TowerConfig
+from training.towers import TwoTower
 
 Progress = Callable[[int, float], None]
 # of an epoch, however little there is to learn from
 _FEWEST_STEPS = 20
+# of what `_Run.keep` writes: a state of another form is none
+_KEPT_AS = 2
 # on a CPU what is larger than its cache, and asked of the system anew at each step, costs three times as much
 _SCORES_AT_ONCE = 2**20
 # processors with these multiply matrices two to three times as fast where torch may round what is multiplied
@@ -43,7 +46,8 @@ class Schedule:
         quality: of the model after an epoch, higher is better; with it training ends `patience` epochs after the best
             one, whose model is kept.
         checkpoint: where to keep the state after each epoch; a run that finds its own there goes on from it, and its
-            end is that of a run without a break. It stays when training has ended, for a run of several trainings.
+            end is that of a run without a break on as many processes. It stays when training has ended, for a run of
+            several trainings.
     """
 
     epochs: int
@@ -82,7 +86,7 @@ def fit(
 
 def _name(model: TwoTower, histories: Histories, schedule: Schedule, seed: int) -> str:
     """Tells one training from another: by what it starts from, what it learns from and how."""
-    digest = hashlib.sha256(model.config.model_dump_json().encode())
+    digest = hashlib.sha256(f"{_KEPT_AS} {model.config.model_dump_json()}".encode())
     digest.update(f"{schedule.epochs} {schedule.learning_rate} {schedule.patience} {seed}".encode())
     for values in vars(histories).values():
         digest.update(np.ascontiguousarray(values).data)
@@ -122,7 +126,8 @@ class _Run:
         self._schedule = schedule
         self._device = device
         self._generator = np.random.default_rng(seed)
-        torch.manual_seed(seed)
+        # what each process drops is its own; which rows there are, and which contents compete, is the same for all
+        torch.manual_seed(seed + process_number())
         plain = [p for name, p in model.named_parameters() if _is_decayed(name)]
         rest = [p for name, p in model.named_parameters() if not _is_decayed(name)]
         self._optimizer = torch.optim.AdamW(
@@ -162,7 +167,10 @@ class _Run:
         return float(np.mean(losses))
 
     def keep(self) -> None:
-        if self._schedule.checkpoint is None or not (is_first_process() or own_names(self._model)):
+        if self._schedule.checkpoint is None:
+            return
+        torch_states = of_each(_torch_state(self._device))
+        if not (is_first_process() or own_names(self._model)):
             return
         files = own_files(self._model, self._schedule.checkpoint)
         file = files[self.epoch % len(files)]
@@ -172,7 +180,7 @@ class _Run:
             "model": self._model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "generator": self._generator.bit_generator.state,
-            "torch": torch.get_rng_state(),
+            "torch": torch_states,
             "epoch": self.epoch,
             "best": self._best,
         }
@@ -190,7 +198,9 @@ class _Run:
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._generator.bit_generator.state = state["generator"]
-        torch.set_rng_state(state["torch"])
+        # others than those that began draw what their own seeds give
+        if len(state["torch"]) == process_count():
+            _set_torch_state(state["torch"][process_number()], self._device)
         self.epoch, self._best = state["epoch"], state["best"]
 
     def _kept(self, checkpoint: Path) -> dict[int, Path]:
@@ -204,9 +214,23 @@ class _Run:
 
 
 def _read(file: Path, mmap: bool = False) -> dict[str, Any]:
-    # written by _Run on this machine: numbers, and the state of numpy's generator
-    state: dict[str, Any] = torch.load(file, weights_only=False, mmap=mmap)
+    # written by _Run on this machine: numbers, and the state of numpy's generator; not onto the first process's GPU
+    state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=False, mmap=mmap)
     return state
+
+
+def _torch_state(device: torch.device) -> list[Tensor]:
+    """What this process would draw next: on its CPU, and on its GPU where that is what it trains on."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return states
+
+
+def _set_torch_state(states: list[Tensor], device: torch.device) -> None:
+    torch.set_rng_state(states[0])
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1], device)
 
 
 class _Competitors:

@@ -9,93 +9,25 @@ F properties of a subscriber.
 
 import math
 from collections.abc import Callable
-from pathlib import Path
-from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from feature_repo.content_text import WORD_COUNT
 from feature_repo.content_tower import FeatureTower
-from feature_repo.profile_codes import PROFILE_COLUMNS, ProfileColumn
 from feature_repo.ranking_inputs import DAYPARTS, daypart
 from feature_repo.tower_inputs import DEVICE_TYPES, NO_DEVICE
-from marquee.errors import MarqueeError
-from marquee.yaml_files import ConfigFile, Strict
 from training.dataset import Contents
 from training.histories import SECOND, Devices, Floats, Histories, Ints
+from training.tower_config import TowerConfig
 
 # twice an octave, up to 68 years
 _TIME_BUCKETS = 64
 _ASKED_AT_ONCE = 512
 # items, seconds, completions, seconds of requests, profiles and devices in, as `ServedTower` takes them; embeddings out
 Asked = Callable[[Ints, Ints, Floats, Ints, Ints, Ints], Floats]
-
-
-class TowerConfigError(MarqueeError):
-    """The file that configures the towers cannot be used."""
-
-
-_FILE = ConfigFile("MARQUEE_TWO_TOWER_FILE", "training/two_tower.yml", TowerConfigError)
-
-
-class LargerTowers(Strict):
-    """What takes the place of a TowerConfig's values where there is more to learn from."""
-
-    from_interactions: int = Field(ge=1)
-    embedding_size: int = Field(ge=4)
-    dropout: float = Field(ge=0, lt=1)
-    epochs: int = Field(ge=1)
-
-
-class TowerConfig(Strict):
-    """Sizes and the schedule of training; two_tower.yml says what each is, and has the values in use."""
-
-    embedding_size: int = Field(64, ge=4)
-    sequence_length: int = Field(50, ge=2)
-    block_count: int = Field(2, ge=1)
-    head_count: int = Field(2, ge=1)
-    dropout: float = Field(0.3, ge=0, lt=1)
-    id_dropout: float = Field(0.0, ge=0, lt=1)
-    learning_rate: float = Field(3e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    batch_size: int = Field(48, ge=1)
-    epochs: int = Field(20, ge=1)
-    temporal_epochs: int = Field(8, ge=1)
-    patience: int = Field(3, ge=1)
-    tuning_epochs: int = Field(2, ge=1)
-    full_softmax_up_to: int = Field(8192, ge=0)
-    negative_count: int = Field(4096, ge=1)
-    dropped_below: float = Field(0.1, ge=0, le=1)
-    profile_columns: tuple[ProfileColumn, ...] = PROFILE_COLUMNS
-    mixed_precision: bool = True
-    embedding_tables: Literal["local", "sharded"] = "local"
-    larger: LargerTowers | None = None
-
-    @model_validator(mode="after")
-    def _heads_fit(self) -> Self:
-        for of in (self, self.larger):
-            if of is not None and of.embedding_size % self.head_count:
-                raise ValueError(f"embedding_size {of.embedding_size} is no multiple of head_count {self.head_count}")
-        return self
-
-    def sized(self, interaction_count: int) -> Self:
-        """The values for as many interactions to learn from."""
-        if self.larger is None or interaction_count < self.larger.from_interactions:
-            return self
-        return self.model_copy(update=self.larger.model_dump(exclude={"from_interactions"}))
-
-
-def read_config(path: Path) -> TowerConfig:
-    """The towers' configuration.
-
-    Raises:
-        TowerConfigError: the file is not there, or a value is none; the message names file, field and remedy.
-    """
-    return _FILE.read(path, TowerConfig)
 
 
 class ContentTower(nn.Module):

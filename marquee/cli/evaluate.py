@@ -1,13 +1,14 @@
 """`marquee evaluate`: how good the models are on anyone's file of interactions."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from marquee.cli.training_bar import training_bar
 from marquee.settings import load_settings
 
 if TYPE_CHECKING:
@@ -60,23 +61,15 @@ def evaluate(
     from training import file_evaluation, processes
     from training.interaction_files import read_interactions
     from training.ranker_config import read_ranker_config
-    from training.towers import read_config
+    from training.tower_config import read_config
 
     settings = load_settings()
     config, ranker_config = read_config(settings.two_tower_file), read_ranker_config(settings.ranker_file)
     weights = load_list_rules(settings.list_rules_file).list_weights
     torch.set_num_threads(settings.torch_threads)
     processes.join_processes()
-    log = read_interactions(interactions, content, users, config.profile_columns)
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"), TimeElapsedColumn(),
-        console=_console, transient=True, disable=not processes.is_first_process(),
-    ) as bars:  # fmt: skip
-        task = bars.add_task("reading", total=None, loss="")
-
-        def show(stage: str, epoch: int, loss: float) -> None:
-            bars.update(task, description=f"{stage}, epoch {epoch + 1}", loss=f"loss {loss:.3f}")
-
+    with training_bar(_console, processes.is_first_process()) as show:
+        log = read_interactions(interactions, content, users, config.profile_columns)
         found = file_evaluation.evaluate(log, protocol, seed, show, config, catalogue, ranker_config, weights)
     if processes.is_first_process():
         _show(found, log, model, topk_out)
@@ -97,7 +90,7 @@ def _show(found: "FileEvaluation", log: "LoggedInteractions", model: str, topk_o
 
 
 def _table(found: "FileEvaluation") -> Table:
-    columns = ("model", "NDCG@10", "95% interval", "Recall@10", "MRR@10", "NDCG@50", "Recall@50")
+    columns = ("model", "NDCG@10", "95% interval", "Recall@10", "MRR@10", "NDCG@50", "Recall@50", "MRR@50")
     table = Table(
         *columns,
         title=f"{found.split.protocol}: {len(found.split.users):,} users, {len(found.split.train.items):,} "
@@ -105,9 +98,10 @@ def _table(found: "FileEvaluation") -> Table:
     )
     for name, figures in _by_model(found):
         row = figures["ndcg", 10]
-        shown = (("recall", 10), ("mrr", 10), ("ndcg", 50), ("recall", 50))
-        interval = f"{row.low:.4f} to {row.high:.4f}"
-        table.add_row(name, f"{row.value:.4f}", interval, *(f"{figures[key].value:.4f}" for key in shown))
+        shown = (("recall", 10), ("mrr", 10), ("ndcg", 50), ("recall", 50), ("mrr", 50))
+        table.add_row(
+            name, f"{row.value:.4f}", _interval(row.low, row.high), *(f"{figures[key].value:.4f}" for key in shown)
+        )
     return table
 
 
@@ -140,7 +134,13 @@ def _by_model(found: "FileEvaluation") -> list[tuple[str, dict[tuple[str, int], 
 
 
 def _group_table(found: "FileEvaluation", model: str) -> Table:
-    table = Table("property", "group", "users", "NDCG@10", title=f"{model} by group of users")
-    for row in found.groups[found.groups["model"] == model].itertuples():
-        table.add_row(str(row.property), str(row.group), f"{row.user_count:,}", f"{row.ndcg:.4f}")
+    table = Table("property", "group", "users", "NDCG@10", "95% interval", title=f"{model} by group of users")
+    for row in found.groups[found.groups["model"] == model].to_dict("records"):
+        interval = _interval(row["low"], row["high"])
+        table.add_row(row["property"], str(row["group"]), f"{row['user_count']:,}", f"{row['ndcg']:.4f}", interval)
     return table
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    """As narrow as it can be read; nothing where there is none."""
+    return "" if low is None or high is None or math.isnan(low) else f"{low:.4f}–{high:.4f}"

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from marquee.cli.training_bar import training_bar
+
 models = typer.Typer(
     help="Versions of the recommender: list, show, card, promote, roll back, MLflow.", no_args_is_help=True
 )
@@ -126,7 +128,8 @@ def train(
     if processes.is_first_process():
         pipeline.build_training_set(run_key, moment, settings)
     processes.wait_for_all()
-    pipeline.train_models(run_key, settings)
+    with training_bar(console, processes.is_first_process()) as show_epoch:
+        pipeline.train_models(run_key, settings, show_epoch)
     if processes.is_first_process():
         version = pipeline.evaluate_version(run_key, moment, settings)
         pipeline.clean_up(run_key, settings)

@@ -27,13 +27,14 @@ from training import dataset, system, tower_fitting
 from training.histories import Histories, Ints, Items, Rows
 from training.interaction_files import read_interactions
 from training.outcomes import Outcomes
-from training.ranker import Taught
 from training.ranker_config import RankerConfig
 from training.ranking_features import LoggedFeatures
+from training.ranking_lessons import Taught
 from training.shown_lists import ShownLists
 from training.system import Lessons, Relations
+from training.tower_config import TowerConfig, read_config
 from training.tower_fitting import Schedule
-from training.towers import TowerConfig, TwoTower, read_config
+from training.towers import TwoTower
 
 FULL_SIZE, _FULL_USERS, _FULL_CONTENTS = 25_000_000, 162_541, 59_047
 BATCHES = 60

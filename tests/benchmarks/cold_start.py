@@ -25,12 +25,12 @@ from training.interaction_files import LoggedInteractions
 from training.metrics import Values
 from training.outcomes import Outcomes
 from training.ranked_lists import hits
-from training.ranker import Taught
 from training.ranker_config import RankerConfig
 from training.ranking_features import LoggedFeatures
+from training.ranking_lessons import Taught
 from training.shown_lists import ShownLists
 from training.system import Lessons, System, fit_system, ranked_lists
-from training.towers import TowerConfig, read_config
+from training.tower_config import TowerConfig, read_config
 
 LIMIT_USERS = 1.0
 LIMIT_CONTENTS = 2.0

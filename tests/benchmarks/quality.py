@@ -32,7 +32,7 @@ from training.histories import SECOND
 from training.interaction_files import LoggedInteractions, read_interactions
 from training.metrics import Values
 from training.ranked_lists import RankedLists, hits
-from training.towers import TowerConfig, read_config
+from training.tower_config import TowerConfig, read_config
 
 _OURS = ("marquee", "two_tower")
 _SEEDS = (7, 8, 9)

@@ -17,7 +17,8 @@ from training.export import export
 from training.manifest import MANIFEST, Manifest, checksum
 from training.ranker_config import RankerConfig
 from training.system import Relations, System
-from training.towers import TowerConfig, TwoTower
+from training.tower_config import TowerConfig
+from training.towers import TwoTower
 
 _NOW = datetime(2026, 11, 24, tzinfo=UTC)
 _CONFIG = TowerConfig(embedding_size=16, sequence_length=4, block_count=1, head_count=1)

@@ -1,5 +1,9 @@
-"""`marquee evaluate` where everybody follows a cycle of items: it is learnt, and figures are as others count them."""
+"""`marquee evaluate` where everybody goes round a cycle of items, and sometimes leaves one or two of them out.
 
+What comes next is learnt, and figures are as others count them.
+"""
+
+import io
 import os
 import subprocess
 import sys
@@ -9,15 +13,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
 from feature_repo.composition import Weights
 from marquee.cli.app import app
+from marquee.cli.evaluate import _group_table, _interval, _table
 from tests.training.columns import interactions
 from training import file_evaluation
-from training.file_evaluation import EvaluationError, FileEvaluation, cut, split_of, topk
+from training.file_evaluation import EvaluationError, FileEvaluation, _by_group, cut, split_of, topk
 from training.interaction_files import LoggedInteractions, read_interactions
-from training.towers import TowerConfig
+from training.metrics import bootstrap_interval
+from training.tower_config import TowerConfig
 
 # two processes on two cores
 _NARROW = {"OMP_NUM_THREADS": "1", "MARQUEE_TORCH_THREADS": "1"}
@@ -41,7 +49,10 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = []
     for person in range(_PEOPLE):
         first, start = int(generator.integers(_ITEMS)), int(generator.integers(0, 5))
-        rows += [(person, 1_000 + (first + step) % _ITEMS, (start + step) * 86_400 + person) for step in range(_LENGTH)]
+        places = first + np.cumsum(generator.choice([1, 2, 3], _LENGTH, p=[0.6, 0.2, 0.2]))
+        rows += [
+            (person, 1_000 + int(place) % _ITEMS, (start + step) * 86_400 + person) for step, place in enumerate(places)
+        ]
     path = tmp_path_factory.mktemp("file") / "interactions.parquet"
     pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).to_parquet(path, index=False)
     return path
@@ -59,8 +70,24 @@ def log(file: Path) -> LoggedInteractions:
 
 
 @pytest.fixture(scope="module")
-def found(log: LoggedInteractions) -> FileEvaluation:
-    return file_evaluation.evaluate(log, "loo", 7, lambda *_: None, _QUICK, weights=Weights(0.1, 0.2))
+def told() -> list[tuple[str, int, int]]:
+    """Stage, epoch and epochs at most of each that `found` took."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(log: LoggedInteractions, told: list[tuple[str, int, int]]) -> FileEvaluation:
+    def progress(stage: str, epoch: int, epoch_count: int, _: float) -> None:
+        told.append((stage, epoch, epoch_count))
+
+    return file_evaluation.evaluate(log, "loo", 7, progress, _QUICK, weights=Weights(0.1, 0.2))
+
+
+def test_every_epoch_is_told_with_how_many_there_are_at_most(
+    found: FileEvaluation, told: list[tuple[str, int, int]]
+) -> None:
+    stages = (("loo: towers", _QUICK.epochs), ("loo: tuning", _QUICK.tuning_epochs))
+    assert told == [(stage, epoch, most) for stage, most in stages for epoch in range(most)]
 
 
 def _held_back(file: Path) -> dict[int, int]:
@@ -138,6 +165,49 @@ def test_figures_by_group_weigh_up_to_the_whole(found: FileEvaluation) -> None:
         assert np.average(rows["ndcg"], weights=rows["user_count"]) == pytest.approx(whole)
 
 
+def test_the_figure_of_a_group_has_the_interval_of_its_users(
+    found: FileEvaluation, log: LoggedInteractions, file: Path
+) -> None:
+    lists = topk(found, log, "marquee")
+    hits = lists[(lists["rank"] <= 10) & (lists["user_id"].map(_held_back(file)) == lists["item_id"])]
+    by_user = (1 / np.log2(hits.set_index("user_id")["rank"] + 1)).reindex(range(_PEOPLE), fill_value=0.0)
+    groups = found.groups[(found.groups["model"] == "marquee") & (found.groups["property"] == "half")]
+    for group, parity in (("low", 0), ("high", 1)):
+        (row,) = groups[groups["group"] == group].to_dict("records")
+        expected = bootstrap_interval(by_user.to_numpy()[parity::2])
+        assert (row["low"], row["high"]) == pytest.approx(expected)
+        assert row["low"] < row["ndcg"] < row["high"]
+
+
+def test_a_group_of_one_user_has_no_interval(found: FileEvaluation, log: LoggedInteractions) -> None:
+    alone = log.user_groups.assign(half=["low"] + ["high"] * (_PEOPLE - 1))
+    groups = _by_group(found.split, found.lists[:1], replace(log, user_groups=alone), np.ones(_ITEMS + 1, dtype=bool))
+    (row,) = groups[groups["group"] == "low"].to_dict("records")
+    assert row["user_count"] == 1
+    assert np.isnan([row["low"], row["high"]]).all()
+    assert _interval(row["low"], row["high"]) == ""
+
+
+def test_the_tables_can_be_read_where_a_hundred_characters_are_a_line(found: FileEvaluation) -> None:
+    screen = Console(width=100, file=io.StringIO(), record=True)
+    screen.print(_table(found))
+    screen.print(_group_table(found, "marquee"))
+    lines = screen.export_text().splitlines()
+    figures = {(row.model, row.metric, row.k): row for row in found.rows}
+    for model in _MODELS:
+        ndcg, last = figures[model, "ndcg", 10], figures[model, "mrr", 50]
+        (line,) = (line for line in lines if line.split()[1:2] == [model])
+        cells = [cell.strip() for cell in line.strip("│").split("│")]
+        assert cells[1:3] == [f"{ndcg.value:.4f}", f"{ndcg.low:.4f}–{ndcg.high:.4f}"]
+        assert cells[-1] == f"{last.value:.4f}"
+    assert [name.strip() for name in next(line for line in lines if "NDCG@50" in line).strip("┃").split("┃")][
+        -1
+    ] == "MRR@50"
+    assert all(len(line) <= 100 for line in lines) and not any("…" in line for line in lines)
+    (group,) = found.groups[(found.groups["model"] == "marquee") & (found.groups["group"] == "low")].to_dict("records")
+    assert any(f"{group['low']:.4f}–{group['high']:.4f}" in line for line in lines)
+
+
 def test_a_content_of_the_held_back_side_alone_is_counted_and_left_out() -> None:
     rows = [(user, item, day) for user in range(2) for day, item in enumerate((1, 2, 3))] + [(0, 9, 5), (1, 4, 5)]
     split = split_of(cut(interactions([*rows, (2, 4, 0)]), "loo"), np.arange(10) < 9)
@@ -172,16 +242,33 @@ def test_the_command_writes_the_lists_of_one_model_with_the_ids_of_the_file(file
     assert (lists.sort_values(["user_id", "rank"]).groupby("user_id")["score"].diff().dropna() <= 0).all()
 
 
-def test_processes_that_share_the_training_say_and_write_what_one_does(file: Path, tmp_path: Path) -> None:
-    out = tmp_path / "topk.parquet"
+def test_processes_that_share_the_training_say_and_write_what_one_does(
+    found: FileEvaluation, log: LoggedInteractions, file: Path, tmp_path: Path
+) -> None:
+    """One model's figure is as far from another's as chance among these users may take it at most: half an interval."""
+    out, config = tmp_path / "topk.parquet", tmp_path / "two_tower.yml"
+    config.write_text(yaml.safe_dump(_QUICK.model_dump(mode="json")))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
                Path(sys.executable).with_name("marquee"), "evaluate", "--interactions", file, "--protocol", "loo",
+               "--content", file.with_name("content.parquet"), "--users", file.with_name("users.parquet"),
                "--topk-out", out]  # fmt: skip
     said = subprocess.run(
-        command, check=True, capture_output=True, text=True, timeout=300, env={**os.environ, **_NARROW}
-    )
-    assert said.stdout.count("rows of marquee are in") == 1
-    wanted = _held_back(file)
-    lists = pd.read_parquet(out)
-    found = lists[(lists["rank"] <= 10) & (lists["user_id"].map(wanted) == lists["item_id"])]
-    assert len(found) > 0.6 * len(wanted)
+        command, check=True, capture_output=True, text=True, timeout=300,
+        env={**os.environ, **_NARROW, "COLUMNS": "100", "MARQUEE_TWO_TOWER_FILE": str(config)},
+    ).stdout  # fmt: skip
+    assert said.count("rows of marquee are in") == 1
+    lines = [[cell.strip() for cell in line.split("│")] for line in said.splitlines()]
+    shown = {line[1]: float(line[2]) for line in reversed(lines) if line[1:2] and line[1] in _MODELS}
+    figures = {row.model: row for row in found.rows if (row.metric, row.k) == ("ndcg", 10)}
+    for model in ("two_tower", "marquee"):
+        one = figures[model]
+        assert one.low is not None and one.high is not None
+        noise = (one.high - one.low) / 2
+        assert abs(shown[model] - one.value) <= noise
+        # which is little beside what there is to learn
+        assert noise < (one.value - figures["popularity"].value) / 4
+    # what is not shared out is the same, and what is written is what was measured
+    assert shown["popularity"] == round(figures["popularity"].value, 4)
+    wanted, lists = _held_back(file), pd.read_parquet(out)
+    ranks = lists.loc[(lists["rank"] <= 10) & (lists["user_id"].map(wanted) == lists["item_id"]), "rank"]
+    assert (1 / np.log2(ranks + 1)).sum() / len(wanted) == pytest.approx(shown["marquee"], abs=5e-5)

@@ -173,6 +173,16 @@ def test_lists_that_were_shown_teach_the_ranker_and_are_those_of_the_day_of_the_
     pipeline.clean_up("past", run.settings)
 
 
+def test_a_data_set_that_is_made_again_keeps_what_a_killed_training_left(run: Run) -> None:
+    folder = pipeline.build_training_set("killed", NOW, run.settings)
+    (folder / "loo.checkpoint").write_text("three epochs")
+    (folder / "trained.pickle").write_text("of other data")
+    again = pipeline.build_training_set("killed", NOW, run.settings)
+    assert (again / "loo.checkpoint").read_text() == "three epochs"
+    assert not (again / "trained.pickle").exists()
+    pipeline.clean_up("killed", run.settings)
+
+
 def test_what_was_shown_is_judged_by_what_was_known_then(run: Run) -> None:
     """The same lists with other features of the store after them, and with a log that ends with them, give the same."""
     sifted, content_frame = pipeline.read_training_set("run-1", run.settings)
@@ -333,7 +343,7 @@ def test_a_run_on_the_same_data_finds_the_version_that_is_there(run: Run, monkey
 
 def test_a_training_gives_its_connections_back_even_if_it_fails(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(interactions: dataset.Interactions, *others: object) -> None:
-        _, _, _, _, _, features, _, _ = others
+        features = others[5]
         assert isinstance(features, StoredFeatures)
         assert features.subscribers(dataset.leave_last_out(interactions))
         raise RuntimeError("out of memory")
@@ -498,8 +508,8 @@ def test_the_gate_judges_the_version(run: Run, earlier: Run) -> None:
     for step in STEPS:
         gate.check_version(step, "run-1", run.version, run.settings)
     verdict = verdicts.decide("run-1", run.version, NOW, run.settings)
-    # it finds everybody's next step, as the champion did, and on the calendar more than the popularity of seven days; its sixty
-    # people are in no two groups that could be compared
+    # it finds everybody's next step, as the champion did, and on the calendar more than the popularity of seven days;
+    # its sixty people are in no two groups that could be compared
     assert (verdict.champion_version, verdict.verdict) == (earlier.version, "promote"), verdict.reasons
     assert ["ease's" in reason or "popularity_7d's" in reason for reason in verdict.reasons] == [True, True, False]
     assert "each on its own: ndcg@10" in verdict.reasons[2]

@@ -9,8 +9,9 @@ from sklearn.metrics import roc_auc_score
 
 from feature_repo.ranking_inputs import NAMES
 from training import metrics, ranker
-from training.ranker import CandidateLists, Lesson, Ranker, Started
+from training.ranker import Ranker
 from training.ranker_config import RankerConfig
+from training.ranking_lessons import CandidateLists, Lesson, Started
 
 _CONFIG = RankerConfig()
 # a head that reads this input must find it

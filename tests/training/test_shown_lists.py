@@ -11,8 +11,9 @@ from feature_repo.ranking_inputs import NAMES
 from tests.training.columns import DAY, contents, interactions, nowhere
 from training import ranker, shown_lists
 from training.dataset import Interactions, Split
-from training.ranker import CandidateLists, Lesson, Ranker, Started
+from training.ranker import Ranker
 from training.ranker_config import RankerConfig
+from training.ranking_lessons import CandidateLists, Lesson, Started
 from training.shown_lists import ShownLists, examination, weights_of
 
 _CONFIG = RankerConfig(least_impressions=1)

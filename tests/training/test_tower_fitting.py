@@ -1,8 +1,10 @@
 """Training of the towers: it learns, it can be repeated, broken off and shared out, and heeds what was given up."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +15,10 @@ import torch
 from tests.training.columns import contents, embed_subscribers, histories
 from training import towers
 from training.histories import SECOND, Histories
+from training.processes import is_first_process, join_processes, leave_processes, process_number
+from training.tower_config import TowerConfig
 from training.tower_fitting import Schedule, _Competitors, fit
-from training.towers import TowerConfig, TwoTower
+from training.towers import TwoTower
 
 SMALL = TowerConfig(embedding_size=16, sequence_length=8, block_count=1, dropout=0.1, batch_size=16)
 _QUICK = Schedule(epochs=2, learning_rate=1e-2)
@@ -174,29 +178,101 @@ def test_chances_of_the_drawn_are_as_often_as_they_are_drawn() -> None:
     np.testing.assert_allclose(seen[1:] / 4_000, chance[1:], atol=0.03)
 
 
-_SHARED = """
-import sys
-import numpy as np
-import torch
-from torch import distributed
-from tests.training.test_tower_fitting import _cycle, _model, _share_found
-from training import towers
-from training.tower_fitting import Schedule, fit
-distributed.init_process_group("gloo")
-model = _model()
-fit(model, _cycle(30, 40), Schedule(8, 1e-2), seed=1)
-np.save(f"{sys.argv[1]}/{distributed.get_rank()}.npy", towers.embed_contents(model))
-assert _share_found(model) == 1.0
-"""
+_KEPT = Schedule(epochs=5, learning_rate=1e-2, quality=_share_found, patience=5)
 
 
-def test_two_processes_train_one_model_as_good_as_that_of_one(tmp_path: Path) -> None:
-    program = tmp_path / "shared.py"
-    program.write_text(_SHARED)
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", program, tmp_path],
-        check=True, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+def _kill_after(last: int) -> Callable[[int, float], None]:
+    def on_epoch(epoch: int, _: float) -> None:
+        if epoch == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return on_epoch
+
+
+def killed(folder: Path, threads: str) -> None:
+    """What a process does that does not come back."""
+    torch.set_num_threads(int(threads))
+    fit(_model(), _cycle(20, 10), replace(_KEPT, checkpoint=folder / "towers.checkpoint"), 1, _kill_after(2))
+
+
+def shared(folder: Path, part: str) -> None:
+    """What each of two processes does: what the first of them never ends, or what comes after it."""
+    join_processes()
+    whole = replace(_KEPT, epochs=4)
+    kept, config = replace(whole, checkpoint=folder / "towers.checkpoint"), SMALL.model_copy(update={"batch_size": 3})
+    # of three rows one process has two and the other one, so that they draw unlike many numbers
+    shown = _cycle(20, 30)
+    if part == "killed":
+        # the one that writes, when it has written
+        fit(_model(config), shown, kept, 1, _kill_after(1) if is_first_process() else _kill_after(-1))
+    told: dict[str, object] = {}
+    for name, schedule in (("whole", whole), ("resumed", kept)):
+        model, losses = _model(config), []
+        fit(model, shown, schedule, 1, lambda _, loss, losses=losses: losses.append(loss))
+        told[name] = losses, towers.embed_contents(model)
+    good = _model()
+    fit(good, _cycle(30, 40), Schedule(8, 1e-2), seed=1)
+    told["share found"] = _share_found(good)
+    # of a batch of one row both processes have all, and may differ in what they drop alone
+    losses = told["one row"] = []
+    alone = _model(SMALL.model_copy(update={"batch_size": 1}))
+    fit(alone, _cycle(8, 8), Schedule(1, 1e-2), 1, lambda _, loss: losses.append(loss))
+    torch.save(told, folder / f"{process_number()}.pt")
+    leave_processes()
+
+
+def _run(
+    program: Callable[..., None], folder: Path, *arguments: str, by_torchrun: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """`program` of this file in a process of its own, or in two that torchrun starts."""
+    file, root = folder / "program.py", Path(__file__).parents[2]
+    file.write_text(
+        "import sys\nfrom pathlib import Path\nfrom tests.training import test_tower_fitting\n"
+        f"test_tower_fitting.{program.__name__}(Path(sys.argv[1]), *sys.argv[2:])\n"
+    )
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [sys.executable, *(torchrun if by_torchrun else []), file, folder, *arguments],
+        check=False, capture_output=True, text=True, timeout=300, cwd=root,
+        env={**os.environ, "OMP_NUM_THREADS": "1",
+             "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])},
     )  # fmt: skip
-    one, other = (np.load(tmp_path / f"{rank}.npy") for rank in (0, 1))
-    assert (one == other).all()
+
+
+def test_a_killed_run_goes_on_in_another_process(tmp_path: Path) -> None:
+    # sums of more threads come out otherwise by a bit
+    said = _run(killed, tmp_path, str(torch.get_num_threads()))
+    assert said.returncode == -signal.SIGKILL, said.stderr
+    whole, again, epochs = _model(), _model(), []
+    fit(whole, _cycle(20, 10), _KEPT, seed=1)
+    kept = replace(_KEPT, checkpoint=tmp_path / "towers.checkpoint")
+    fit(again, _cycle(20, 10), kept, seed=1, on_epoch=lambda epoch, _: epochs.append(epoch))
+    assert epochs == [3, 4]
+    assert (towers.embed_contents(again) == towers.embed_contents(whole)).all()
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    """The reports of two processes that go on from where two others were killed."""
+    folder = tmp_path_factory.mktemp("shared")
+    said = _run(shared, folder, "killed", by_torchrun=True)
+    assert "Signal 9 (SIGKILL)" in said.stderr, said.stderr
+    said = _run(shared, folder, "after", by_torchrun=True)
+    assert said.returncode == 0, said.stderr
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+def test_two_processes_train_one_model_as_good_as_that_of_one(told: list[dict]) -> None:
+    assert [one["share found"] for one in told] == [1.0, 1.0]
+    assert (told[0]["whole"][1] == told[1]["whole"][1]).all()
+
+
+def test_two_processes_that_were_killed_go_on_to_the_end_of_those_that_were_not(told: list[dict]) -> None:
+    for one in told:
+        (losses, table), (resumed, again) = one["whole"], one["resumed"]
+        assert resumed == losses[2:]
+        assert (again == table).all()
+
+
+def test_each_process_drops_what_no_other_does(told: list[dict]) -> None:
+    assert told[0]["one row"] != told[1]["one row"]

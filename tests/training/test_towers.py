@@ -1,17 +1,16 @@
 """The two towers: causal, blind to padding and to neighbours in a row, and aware of time."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from marquee.settings import Settings
 from tests.training.columns import contents, embed_subscribers, histories
 from training import towers
 from training.histories import SECOND
-from training.towers import Dropout, TowerConfig, TowerConfigError, TwoTower
+from training.tower_config import TowerConfig
+from training.towers import Dropout, TwoTower
 
 SMALL = TowerConfig(embedding_size=16, sequence_length=8, block_count=1, dropout=0.1, batch_size=16, learning_rate=1e-2)
 _HOUR = 3_600
@@ -169,44 +168,3 @@ def test_dropout_keeps_the_mean_and_does_nothing_in_use() -> None:
     assert (dropped == 0).float().mean().item() == pytest.approx(0.25, abs=0.01)
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.01)
     assert torch.equal(drop.eval()(values), values)
-
-
-def test_the_file_in_use_is_read(tmp_path: Path) -> None:
-    assert towers.read_config(Settings().two_tower_file).sequence_length == 50
-    path = tmp_path / "own.yml"
-    path.write_text("embedding_size: 32\nepochs: 3\n")
-    assert towers.read_config(path) == TowerConfig(embedding_size=32, epochs=3)
-
-
-_LARGER = "larger: {from_interactions: 1000, embedding_size: 32, dropout: 0.0, epochs: 4}"
-
-
-def test_a_larger_log_has_larger_towers(tmp_path: Path) -> None:
-    path = tmp_path / "own.yml"
-    path.write_text(f"embedding_size: 16\nlearning_rate: 0.002\n{_LARGER}\n")
-    config = towers.read_config(path)
-    assert config.sized(999) == config
-    sized = config.sized(1_000)
-    assert (sized.embedding_size, sized.dropout, sized.epochs, sized.learning_rate) == (32, 0.0, 4, 0.002)
-    assert TowerConfig().sized(10**9) == TowerConfig()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("epochs: none", "epochs: .*integer.*found 'none'"),
-        ("dropout: 1.5", "dropout: .*less than 1, found 1.5"),
-        ("layers: 3", "layers: .*not permitted, found 3"),
-        ("embedding_size: 9", "embedding_size 9 is no multiple of head_count 2"),
-        (_LARGER.replace("32", "31"), "embedding_size 31 is no multiple of head_count 2"),
-        ("larger: {embedding_size: 32}", "larger.from_interactions: Field required"),
-        ("a: [", "is no YAML"),
-    ],
-)
-def test_a_file_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "own.yml"
-    path.write_text(text)
-    with pytest.raises(TowerConfigError, match=f"own.yml.*{message}"):
-        towers.read_config(path)
-    with pytest.raises(TowerConfigError, match="MARQUEE_TWO_TOWER_FILE"):
-        towers.read_config(tmp_path / "gone.yml")

@@ -19,7 +19,8 @@ from feature_repo.ranking_inputs import NAMES
 from marquee import database
 from marquee.settings import Settings
 from tests.activation.serving import world
-from training.towers import ServedTower, SubscriberTower, TowerConfig
+from training.tower_config import TowerConfig
+from training.towers import ServedTower, SubscriberTower
 
 CONTENT_COUNT = 2_000
 SUBSCRIBER_COUNT = 1_000
