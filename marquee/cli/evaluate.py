@@ -1,6 +1,7 @@
 """`marquee evaluate`: how good the models are on anyone's file of interactions."""
 
 import math
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from training.file_evaluation import FileEvaluation
     from training.interaction_files import LoggedInteractions
 
-_console = Console()
+# a file or a pipe has no width of its own: there its tables are whole
+_console = Console() if sys.stdout.isatty() else Console(width=100)
 
 
 def register(app: typer.Typer) -> None:
