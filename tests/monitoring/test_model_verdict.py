@@ -20,7 +20,7 @@ _FIGURES = {
     ("loo", "marquee"): 0.3,
     ("loo", "ease"): 0.2,
     ("temporal", "marquee"): 0.3,
-    ("temporal", "popularity_7d"): 0.2,
+    ("temporal", "popularity"): 0.2,
 }
 
 

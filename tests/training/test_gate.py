@@ -36,7 +36,7 @@ def test_a_good_and_fair_version_is_promoted_once(warehouse: Connection[DictRow]
     [
         ({"loo": 0.03}, "reject", r"ndcg@10 loo 0.0300 .* is clearly below ease's 0.0500"),
         ({"loo": 0.045}, "hold", r"ndcg@10 loo 0.0450 .* perhaps by chance: ease's"),
-        ({"temporal_high": 0.13}, "reject", r"ndcg@10 temporal 0.0800 .* clearly below popularity_7d's 0.1400"),
+        ({"temporal_high": 0.13}, "reject", r"ndcg@10 temporal 0.0800 .* clearly below popularity's 0.1400"),
         ({"temporal_high": 0.15}, "hold", r"ndcg@10 temporal 0.1000 .* perhaps by chance"),
         ({"hit_women": 0.1, "hit_men": 0.9}, "reject", r"ndcg by gender: female 0.1 \(50\) beside male 0.9 \(50\)"),
     ],

@@ -508,10 +508,10 @@ def test_the_gate_judges_the_version(run: Run, earlier: Run) -> None:
     for step in STEPS:
         gate.check_version(step, "run-1", run.version, run.settings)
     verdict = verdicts.decide("run-1", run.version, NOW, run.settings)
-    # it finds everybody's next step, as the champion did, and on the calendar more than the popularity of seven days;
+    # it finds everybody's next step, as the champion did, and on the calendar more than popularity;
     # its sixty people are in no two groups that could be compared
     assert (verdict.champion_version, verdict.verdict) == (earlier.version, "promote"), verdict.reasons
-    assert ["ease's" in reason or "popularity_7d's" in reason for reason in verdict.reasons] == [True, True, False]
+    assert ["ease's" in reason or "popularity's" in reason for reason in verdict.reasons] == [True, True, False]
     assert "each on its own: ndcg@10" in verdict.reasons[2]
     assert verdicts.publish("run-1", NOW, run.settings) is True
     with database.connect(run.settings) as connection:

@@ -50,7 +50,7 @@ def add_version(
         ("loo", "marquee"): (loo, loo + 0.01),
         ("loo", "ease"): (ease, ease + 0.01),
         ("temporal", "marquee"): (temporal_high - 0.05, temporal_high),
-        ("temporal", "popularity_7d"): (popularity, popularity + 0.04),
+        ("temporal", "popularity"): (popularity, popularity + 0.04),
     }
     metrics = [
         {"protocol": protocol, "model": model, "metric": "ndcg", "k": 10, "value": value, "low": value - 0.01,
