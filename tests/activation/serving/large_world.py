@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from feature_repo.profile_codes import ProfileCodes
 from feature_repo.ranking_inputs import NAMES
+from feature_repo.tower_inputs import TOWER_INPUTS
 from marquee import database
 from marquee.settings import Settings
 from tests.activation.serving import world
@@ -153,4 +154,5 @@ def _write_model(models_dir: Path, content_ids: list[str], chance: np.random.Gen
         sequence_length=SEQUENCE_LENGTH,
         candidate_count=CANDIDATE_COUNT,
         codes=codes,
+        inputs=TOWER_INPUTS,
     )
