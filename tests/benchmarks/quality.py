@@ -165,7 +165,7 @@ def _ours(log: LoggedInteractions, protocol: Protocol, seeds: list[int], config:
     for seed in seeds:
         epochs: list[float] = []
 
-        def note(stage: str, _epoch: int, _loss: float, epochs: list[float] = epochs) -> None:
+        def note(stage: str, *_: float, epochs: list[float] = epochs) -> None:
             if stage.endswith("towers"):
                 epochs.append(time.perf_counter())
 
