@@ -18,7 +18,15 @@ import pandas as pd
 import structlog
 import torch
 
-from feature_repo import candidates, content_text, content_tower, profile_codes, ranking_inputs, tower_inputs
+from feature_repo import (
+    candidates,
+    content_text,
+    content_tower,
+    profile_codes,
+    ranking_inputs,
+    simple_models,
+    tower_inputs,
+)
 from feature_repo.list_rules import load_list_rules
 from feature_repo.present import present_subscriber_features
 from feature_repo.profile_codes import PROFILE_COLUMNS, ProfileCodes
@@ -376,7 +384,7 @@ def _parameters(settings: Settings) -> dict[str, int | float | str]:
 def _code_version() -> str:
     """Hash of the code that decides what a model is: this package, and what it shares with requests."""
     digest = hashlib.sha256()
-    shared = (candidates, content_text, content_tower, profile_codes, ranking_inputs, tower_inputs)
+    shared = (candidates, content_text, content_tower, profile_codes, ranking_inputs, simple_models, tower_inputs)
     paths = [*sorted(Path(__file__).parent.glob("*.py")), *(Path(str(module.__file__)) for module in shared)]
     for path in paths:
         digest.update(path.read_bytes())
