@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from psycopg import Connection
@@ -63,6 +64,21 @@ print("RESULT" + json.dumps({"seconds": seconds, "heavy": heavy, "dags": found, 
 """
 
 
+def _said(script: str, *arguments: str, environment: dict[str, str]) -> Any:
+    """What a script says as its RESULT, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(DAGS_DIR), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
+    assert lines, done.stderr[-3000:]
+    return json.loads(lines[0].removeprefix("RESULT"))
+
+
 @pytest.fixture(scope="module")
 def inspected(
     make_database: object, postgres_server: str, tmp_path_factory: pytest.TempPathFactory
@@ -77,17 +93,8 @@ def inspected(
     dbt_runner.parse(settings)
     results = {}
     for path in DAG_FILES:
-        done = subprocess.run(
-            [sys.executable, "-c", _INSPECT, str(DAGS_DIR), path.stem],
-            env={**airflow_environment(settings), "MARQUEE_TRAINING_TIMEOUT_HOURS": "9"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
-        assert lines, done.stderr[-3000:]
-        results[path.stem] = json.loads(lines[0].removeprefix("RESULT"))
+        environment = {**airflow_environment(settings), "MARQUEE_TRAINING_TIMEOUT_HOURS": "9"}
+        results[path.stem] = _said(_INSPECT, path.stem, environment=environment)
     return results
 
 
@@ -187,14 +194,5 @@ def test_the_task_before_it_lets_only_drift_of_an_aged_champion_through(
         verdicts.replace(warehouse, key, [Finding("feature", "distance", 1.0, 0.5, drift)])
     warehouse.commit()
     assert settings.database_url is not None
-    done = subprocess.run(
-        [sys.executable, "-c", _DECIDE, str(DAGS_DIR), "drifted", "even"],
-        env={**airflow_environment(settings), "DATABASE_URL": settings.database_url.get_secret_value()},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
-    assert lines, done.stderr[-3000:]
-    assert json.loads(lines[0].removeprefix("RESULT")) == [True, False]
+    environment = {**airflow_environment(settings), "DATABASE_URL": settings.database_url.get_secret_value()}
+    assert _said(_DECIDE, "drifted", "even", environment=environment) == [True, False]

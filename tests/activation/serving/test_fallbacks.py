@@ -14,7 +14,8 @@ from activation.preferences.links import sign_subscriber
 from activation.serving.app import create_app
 from marquee import database, embedded_postgres
 from marquee.settings import Settings
-from tests.activation.serving import world
+from tests.activation.serving import asking, world
+from tests.activation.serving.asking import ids
 from tests.activation.serving.conftest import VERSION, HouseTemplate
 from tests.waiting import wait_until
 
@@ -25,13 +26,7 @@ GRACE = 2.0
 
 def ask(client: TestClient, subscriber_id: str | None, count: int = 5) -> dict:
     query = {"count": count} if subscriber_id is None else {"count": count, "subscriber_id": subscriber_id}
-    response = client.get("/v1/recommendations", params=query)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-def ids(answer: dict) -> list[str]:
-    return [item["content_id"] for item in answer["items"]]
+    return asking.ask(client, **query)
 
 
 def assert_popular(answer: dict, reason: str) -> None:

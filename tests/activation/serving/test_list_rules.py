@@ -13,7 +13,8 @@ from psycopg.rows import DictRow
 
 from activation.serving.app import create_app
 from marquee.settings import Settings
-from tests.activation.serving import world
+from tests.activation.serving import asking, world
+from tests.activation.serving.asking import ids
 from tests.waiting import wait_until
 
 _INSTANT = timedelta(microseconds=1)
@@ -52,13 +53,7 @@ def _file(house: Settings) -> Path:
 
 def ask(client: TestClient, subscriber_id: str | None = world.DRAMA_LOVER, **parameters: object) -> dict:
     query = {"count": 40, **parameters} | ({} if subscriber_id is None else {"subscriber_id": subscriber_id})
-    response = client.get("/v1/recommendations", params=query)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-def ids(answer: dict) -> list[str]:
-    return [item["content_id"] for item in answer["items"]]
+    return asking.ask(client, **query)
 
 
 def everything(client: TestClient, subscriber_id: str | None, **parameters: object) -> set[str]:

@@ -30,6 +30,7 @@ from feature_repo.content_text import WORD_COUNT
 from marquee import database
 from marquee.settings import ServedModel, Settings
 from tests.activation.serving import world
+from tests.activation.serving.asking import ask, ids
 from tests.training.columns import DAY
 from tests.waiting import wait_until
 from training import baselines
@@ -90,16 +91,6 @@ def _relate(path: Path, values: dict[tuple[str, str], float]) -> None:
 def served(request: pytest.FixtureRequest, house: Settings) -> Iterator[tuple[ServedModel, TestClient]]:
     with TestClient(create_app(house.model_copy(update={"served_model": request.param}))) as client:
         yield request.param, client
-
-
-def ask(client: TestClient, **query: object) -> dict:
-    response = client.get("/v1/recommendations", params=query)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-def ids(answer: dict) -> list[str]:
-    return [item["content_id"] for item in answer["items"]]
 
 
 def test_a_list_is_what_the_model_says(served: tuple[ServedModel, TestClient]) -> None:

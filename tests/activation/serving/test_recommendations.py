@@ -24,6 +24,7 @@ from feature_repo.online import read_contents, read_subscriber
 from feature_repo.store import close_store, open_store
 from marquee.settings import Settings
 from tests.activation.serving import world
+from tests.activation.serving.asking import ask, ids
 from tests.activation.serving.conftest import VERSION, HouseTemplate
 from tests.training.columns import contents as training_contents
 from tests.waiting import wait_until
@@ -35,16 +36,6 @@ from training.ranking_features import contexts
 @pytest.fixture(scope="module")
 def artefact(house_template: HouseTemplate) -> Artefact:
     return load_artefact(house_template.models_dir / VERSION)
-
-
-def ask(client: TestClient, **query: object) -> dict:
-    response = client.get("/v1/recommendations", params=query)
-    assert response.status_code == 200, response.text
-    return response.json()
-
-
-def ids(answer: dict) -> list[str]:
-    return [item["content_id"] for item in answer["items"]]
 
 
 def test_a_list_follows_the_taste_and_leaves_out_what_was_consumed(client: TestClient) -> None:
