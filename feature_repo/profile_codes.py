@@ -7,7 +7,7 @@ Legend: U subscribers, F properties.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,6 +82,11 @@ class ProfileCodes:
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(dict(self.values)))
+
+    @classmethod
+    def of_artefact(cls, folder: Path, files: Collection[str]) -> Self:
+        """Of a version with these `files`; of no property, where its tower knows nothing of profiles."""
+        return cls.load(folder / PROFILES) if PROFILES in files else cls.none()
 
     @classmethod
     def load(cls, path: Path) -> Self:

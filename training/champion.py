@@ -19,7 +19,7 @@ import pandas as pd
 import torch
 from scipy import sparse
 
-from feature_repo.profile_codes import PROFILES, ProfileCodes
+from feature_repo.profile_codes import ProfileCodes
 from feature_repo.ranking_inputs import NAMES, NEIGHBOUR_WINDOW
 from feature_repo.store import close_store, open_store
 from feature_repo.tower_inputs import TOWER_INPUTS, chosen, inputs_of
@@ -142,7 +142,7 @@ class ServedModel:
                 torch.export.load(folder / "user_tower.pt2").module(),
                 torch.export.load(folder / "ranker.pt2").module(),
                 inputs_of(manifest.tower_inputs, manifest.files),
-                ProfileCodes.load(folder / PROFILES) if PROFILES in manifest.files else ProfileCodes.none(),
+                ProfileCodes.of_artefact(folder, manifest.files),
             )
         except ServedModelError:
             raise

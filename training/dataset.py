@@ -185,6 +185,12 @@ class Split:
         """What each of the E subscribers consumed on the training side."""
         return self.train.histories().at(self.users)
 
+    def wanted(self) -> tuple[Ints, Ints]:
+        """Subscriber and item of everything that has to be found, subscriber by subscriber."""
+        counts = [len(items) for items in self.relevant]
+        items = np.concatenate([np.zeros(0, dtype=np.int64), *self.relevant]).astype(np.int64)
+        return np.repeat(self.users, counts).astype(np.int64), items
+
     def at(self, rows: Ints) -> Self:
         """The same split for some of its subscribers."""
         return type(self)(
@@ -208,19 +214,23 @@ def without_given_up(split: Split, log: Interactions, below: float) -> Split:
     Args:
         log: interactions in which what is held back stands, with the numbers of `split`.
     """
-    is_given_up = log.completions < below
-    if not is_given_up.any() or not len(split.users):
+    given_up, rest = log.where(log.completions < below), log.not_given_up(below)
+    if not len(given_up.items) or not len(split.users):
         return split
-    width = int(max(log.items.max(), *(items.max() for items in split.relevant))) + 1
-    pairs = log.users.astype(np.int64) * width + log.items
+    users, items = split.wanted()
     # what was given up one day and consumed on another was not given up
-    bad = np.setdiff1d(pairs[is_given_up], pairs[~is_given_up])
-    return split.with_relevant(
-        [
-            items[~np.isin(user * width + items, bad)]
-            for user, items in zip(split.users.tolist(), split.relevant, strict=True)
-        ]
-    )
+    is_bad = is_among(users, items, given_up.users, given_up.items) & ~is_among(users, items, rest.users, rest.items)
+    bounds = np.cumsum([len(found) for found in split.relevant])[:-1]
+    kept = np.split(~is_bad, bounds)
+    return split.with_relevant([found[there] for found, there in zip(split.relevant, kept, strict=True)])
+
+
+def is_among(users: Ints, items: Ints, other_users: Ints | Items, other_items: Ints | Items) -> Bools:
+    """Which pairs of a subscriber and an item are among others.  # (S,), (S,), (M,), (M,) -> (S,)"""
+    # a number for each pair
+    width = max(int(items.max(initial=0)), int(other_items.max(initial=0))) + 1
+    found: Bools = np.isin(users.astype(np.int64) * width + items, other_users.astype(np.int64) * width + other_items)
+    return found
 
 
 def read_frames(

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 
 from feature_repo.ranking_inputs import NAMES, Context, ranking_inputs
-from training.dataset import Bools, Split
+from training.dataset import Bools, Split, is_among
 from training.histories import Floats, Ints
 from training.outcomes import Outcomes
 from training.ranked_lists import stacked
@@ -185,13 +185,4 @@ class Taught:
 
 def _is_held_back(split: Split, users: Ints, items: Ints) -> Bools:
     """Whether each pair is among those that have to be found.  # (S,), (S,) -> (S,)"""
-    if not len(users):
-        return np.zeros(0, dtype=bool)
-    counts = [len(found) for found in split.relevant]
-    found = np.concatenate([np.zeros(0, dtype=np.int64), *split.relevant]).astype(np.int64)
-    # a number for each pair
-    width = max(int(items.max()), int(found.max(initial=0))) + 1
-    is_among: Bools = np.isin(
-        users.astype(np.int64) * width + items, np.repeat(split.users, counts).astype(np.int64) * width + found
-    )
-    return is_among
+    return is_among(users, items, *split.wanted())

@@ -350,7 +350,8 @@ def _shared(loss: nn.Module) -> nn.Module:
 
 def _share_of(rows: Rows) -> Rows:
     """This process's rows of a batch; all of them where it is alone, or where there are too few to share out."""
-    if not distributed.is_initialized() or len(rows.items) < distributed.get_world_size():
+    count = process_count()
+    if count == 1 or len(rows.items) < count:
         return rows
-    mine = slice(distributed.get_rank(), None, distributed.get_world_size())
+    mine = slice(process_number(), None, count)
     return Rows(**{name: values[mine] for name, values in vars(rows).items()})

@@ -246,7 +246,7 @@ def _read(directory: Path, manifest: Manifest) -> Artefact:
         trained_count=len(content_ids),
         _content_tower=FeatureTower.load(directory / "content_tower.npz"),
         _inputs=inputs_of(manifest.tower_inputs, manifest.files),
-        _codes=ProfileCodes.load(directory / PROFILES) if PROFILES in manifest.files else ProfileCodes.none(),
+        _codes=ProfileCodes.of_artefact(directory, manifest.files),
         _tower=_program(directory / "user_tower.pt2"),
         _ranker=_program(directory / "ranker.pt2"),
     )
